@@ -1,0 +1,117 @@
+"""Connections: each holds one user's access and refresh tokens of one client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from mcp_oidc.admin.decisions import DecidingAdmin, Decision, living_connections
+from mcp_oidc.admin.records import user_search_fields
+from mcp_oidc.admin.texts import cut, lines
+from mcp_oidc.core.clock import Now
+from mcp_oidc.core.revocation import revoke_connection
+from mcp_oidc.models import Connection
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Whether a connection can still be used."""
+
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("living", _("living")), ("revoked", _("revoked"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
+        if self.value() == "living":
+            return queryset.filter(revoked_at=None, expires_at__gt=Now())
+        if self.value() == "revoked":
+            return queryset.exclude(revoked_at=None)
+        return queryset
+
+
+@admin.register(Connection)
+class ConnectionAdmin(DecidingAdmin):
+    """One row for each device that a user connected."""
+
+    list_title = gettext_lazy("Connections: the access and refresh tokens of each user and client")
+    actions = ("revoke",)
+    list_display = ("user", "client_name", "device", "state", "created_at", "last_used_at", "expires_at")
+    list_filter = (StateFilter, "last_used_at", "created_at")
+    list_select_related = ("user", "client")
+    # An index has it; the ones used last come first, because each use puts the end off.
+    ordering = ("-expires_at",)
+    fields = (
+        "id",
+        "user",
+        "client",
+        "identity",
+        "subject",
+        "device",
+        "state",
+        "resource",
+        "scope_list",
+        "redirect_uri_text",
+        "generation",
+        "authenticated_at",
+        "created_at",
+        "last_used_at",
+        "rotated_at",
+        "expires_at",
+        "revoked_at",
+        "revoked_reason",
+    )
+    readonly_fields = fields
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return (*user_search_fields(), "client__name", "client__client_id", "device_name", "subject__exact")
+
+    def connections_of(self, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
+        return living_connections().filter(pk__in=queryset.values("pk"))
+
+    def name_of(self, row: Connection) -> str:
+        return f"{row.user} / {cut(str(row.client))} ({self.state(row)})"
+
+    def row_actions(self, request: HttpRequest, row: Connection) -> list[tuple[str, str]]:
+        return [] if row.revoked_at else super().row_actions(request, row)
+
+    @admin.action(description=gettext_lazy("Revoke"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Connection]) -> HttpResponse | None:
+        """End connections."""
+        decision = Decision(
+            question=_("Revoke these connections?"),
+            explanation=_("Their tokens are refused from the next request on. The users can connect again."),
+            apply=lambda row, caller: revoke_connection(row.pk, "revoked_by_admin", caller=caller),
+            done=_("Revoked."),
+        )
+        return self.decide(request, queryset, decision)
+
+    @admin.display(description=gettext_lazy("client"), ordering="client__name")
+    def client_name(self, row: Connection) -> str:
+        return cut(str(row.client))
+
+    @admin.display(description=gettext_lazy("device"), ordering="device_name")
+    def device(self, row: Connection) -> str:
+        return cut(row.device_name)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, row: Connection) -> str:
+        if row.revoked_at is not None:
+            return _("revoked (%(reason)s)") % {"reason": row.revoked_reason}
+        if row.expires_at <= timezone.now():
+            return _("expired")
+        return _("living") if row.generation else _("approved, no token issued yet")
+
+    @admin.display(description=gettext_lazy("scopes"))
+    def scope_list(self, row: Connection) -> str:
+        return lines(row.scopes)
+
+    @admin.display(description=gettext_lazy("redirect URI"))
+    def redirect_uri_text(self, row: Connection) -> str:
+        return cut(row.redirect_uri, 500)

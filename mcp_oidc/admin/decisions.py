@@ -1,0 +1,115 @@
+"""Actions: the operator is told what will happen to how many users, and then it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from mcp_oidc.admin.records import RecordAdmin
+from mcp_oidc.admin.texts import cut
+from mcp_oidc.core.audit import Caller
+from mcp_oidc.core.clock import Now
+from mcp_oidc.models import Connection
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+MAX_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What an action asks and does. `apply` is called once for each row, with the operator as its caller."""
+
+    question: str
+    explanation: str
+    apply: Callable[[Any, Caller], object]
+    # For the history of each row, and for the message afterwards.
+    done: str
+
+
+def living_connections() -> QuerySet[Connection]:
+    """The connections that somebody could use now."""
+    return Connection.objects.filter(revoked_at=None, expires_at__gt=Now())
+
+
+def operator_of(request: HttpRequest) -> Caller:
+    """Who decides, for the audit."""
+    return replace(Caller.of(request), operator=str(request.user.pk))
+
+
+class DecidingAdmin(RecordAdmin):
+    """Rows that an operator decides about."""
+
+    def connections_of(self, queryset: QuerySet[Any]) -> QuerySet[Connection]:
+        """The living connections that a decision about `queryset` ends: none, where it ends none."""
+        return Connection.objects.none()
+
+    def name_of(self, row: Any) -> str:
+        """How an operator recognizes `row`."""
+        return str(row)
+
+    def decide(self, request: HttpRequest, queryset: QuerySet[Any], decision: Decision) -> HttpResponse | None:
+        """The page that asks, or None once it was confirmed and done (as Django's actions return it)."""
+        ends = self.connections_of(queryset)
+        return decide(self, request, queryset, decision, ends=ends, name_of=self.name_of)
+
+
+def decide(
+    model_admin: ModelAdmin,
+    request: HttpRequest,
+    queryset: QuerySet[Any],
+    decision: Decision,
+    *,
+    ends: QuerySet[Connection],
+    name_of: Callable[[Any], str] = str,
+) -> HttpResponse | None:
+    """The same on the page of any model, such as a project's own users. `ends`: the connections that it ends."""
+    if "confirmed" not in request.POST:
+        return TemplateResponse(
+            request,
+            "mcp_oidc/admin/decide.html",
+            {
+                **model_admin.admin_site.each_context(request),
+                "title": decision.question,
+                "opts": model_admin.opts,
+                "decision": decision,
+                **_reach(queryset, ends, name_of),
+                **_repetition(request),
+            },
+        )
+    rows = list(queryset)
+    for row in rows:
+        decision.apply(row, operator_of(request))
+        model_admin.log_change(request, row, decision.done)
+    model_admin.message_user(request, f"{decision.done} ({len(rows)})", messages.SUCCESS)
+    return None
+
+
+def _reach(queryset: QuerySet[Any], ends: QuerySet[Connection], name_of: Callable[[Any], str]) -> dict[str, Any]:
+    count = queryset.count()
+    return {
+        "names": [cut(name_of(row), 100) for row in queryset[:MAX_NAMED]],
+        "count": count,
+        "more": max(0, count - MAX_NAMED),
+        "effect": ends.aggregate(connections=Count("pk", distinct=True), users=Count("user", distinct=True)),
+    }
+
+
+def _repetition(request: HttpRequest) -> dict[str, Any]:
+    # What was posted is posted again. Not the rows themselves: with "select all" there may be too many.
+    return {
+        "action": request.POST.get("action", ""),
+        "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+        "select_across": request.POST.get("select_across", "0"),
+        "checkbox_name": ACTION_CHECKBOX_NAME,
+    }

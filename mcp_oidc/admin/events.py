@@ -1,0 +1,91 @@
+"""The audit, to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from mcp_oidc.admin.records import RecordAdmin, user_search_fields
+from mcp_oidc.admin.texts import cut, pretty_json
+from mcp_oidc.models import Event
+
+
+class TopicFilter(admin.SimpleListFilter):
+    """What the events are about: the first word of their kind."""
+
+    # A list in code: reading the kinds from a big table would be slow.
+    title = gettext_lazy("topic")
+    parameter_name = "topic"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("login", _("logins")),
+            ("logout", _("logouts")),
+            ("client", _("clients")),
+            ("consent", _("consents")),
+            ("connection", _("connections")),
+            ("key", _("signing keys")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        topic = self.value()
+        return queryset.filter(kind__startswith=topic) if topic else queryset
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    """How it ended."""
+
+    title = gettext_lazy("outcome")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("allowed", _("allowed")), ("refused", _("refused")), ("revoked", _("revoked"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        return queryset.filter(outcome=self.value()) if self.value() else queryset
+
+
+@admin.register(Event)
+class EventAdmin(RecordAdmin):
+    """One row for each decision."""
+
+    list_display = ("created_at", "kind", "outcome", "reason_text", "user", "client_text", "address")
+    list_filter = (TopicFilter, OutcomeFilter, "created_at")
+    list_select_related = ("user", "client")
+    ordering = ("-created_at",)
+    fields = (
+        "created_at",
+        "kind",
+        "outcome",
+        "reason",
+        "user",
+        "client",
+        "client_name",
+        "connection_id",
+        "subject",
+        "address",
+        "agent",
+        "detail_text",
+    )
+    readonly_fields = fields
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return (*user_search_fields(), "client__client_id", "connection_id__exact", "address")
+
+    @admin.display(description=gettext_lazy("reason"))
+    def reason_text(self, row: Event) -> str:
+        return cut(row.reason)
+
+    @admin.display(description=gettext_lazy("client"))
+    def client_text(self, row: Event) -> str:
+        return cut(str(row.client) if row.client else row.client_name)
+
+    @admin.display(description=gettext_lazy("detail"))
+    def detail_text(self, row: Event) -> SafeString:
+        return pretty_json(row.detail)

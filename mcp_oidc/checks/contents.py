@@ -1,0 +1,130 @@
+"""What can be wrong with a value of MCP_OIDC: that it cannot be read at all, or that it would do harm or nothing."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from mcp_oidc.adapter import Adapter
+from mcp_oidc.conf import Upstream, app_settings
+from mcp_oidc.core.keys import configured_keys
+from mcp_oidc.errors import UpstreamError
+from mcp_oidc.protocol.uris import DANGEROUS_SCHEMES, check_web_uri, origin_of
+from mcp_oidc.upstream.client_key import parse_client_key
+from mcp_oidc.upstream.discovery import metadata_by_hand
+from mcp_oidc.upstream.provider import Provider
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*")
+
+
+def faults(key: str) -> Iterator[str]:
+    """What is wrong with the value of `key`, in sentences. None of them repeats a secret."""
+    try:
+        value = getattr(app_settings, key)
+    except ImproperlyConfigured as error:
+        yield str(error)
+        return
+    yield from _EXAMINERS.get(key, _no_faults)(value)
+
+
+def _no_faults(value: object) -> Iterator[str]:
+    return iter(())
+
+
+def _issuer(issuer: str | None) -> Iterator[str]:
+    if issuer is None and not settings.DEBUG:
+        yield "MCP_OIDC['ISSUER'] is not set. Only while DEBUG is it taken from the request."
+
+
+def _upstream(upstream: Upstream | None) -> Iterator[str]:
+    if upstream is None:
+        return
+    yield from _client_class(upstream)
+    yield from _client_key(upstream)
+    yield from _ca_bundle(upstream)
+
+
+def _client_class(upstream: Upstream) -> Iterator[str]:
+    try:
+        client_class = import_string(upstream.client_class)
+    except (ImportError, AttributeError, TypeError) as error:
+        yield f"MCP_OIDC['UPSTREAM']['CLIENT_CLASS'] cannot be imported: {error}."
+        return
+    if upstream.metadata is None or not isinstance(client_class, type) or not issubclass(client_class, Provider):
+        return
+    try:
+        # The class knows what the provider calls itself.
+        metadata_by_hand(upstream.metadata, upstream.issuer, announced=client_class(upstream).announced_issuer)
+    except UpstreamError as error:
+        yield f"MCP_OIDC['UPSTREAM']['METADATA'] cannot be used: {error}."
+
+
+def _client_key(upstream: Upstream) -> Iterator[str]:
+    if upstream.client_key is None:
+        return
+    try:
+        parse_client_key(upstream.client_key)
+    except ValueError as error:
+        yield f"MCP_OIDC['UPSTREAM']['CLIENT_KEY'] cannot be used: {error}"
+
+
+def _ca_bundle(upstream: Upstream) -> Iterator[str]:
+    if not upstream.ca_bundle:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=upstream.ca_bundle)
+    except (OSError, ValueError) as error:
+        yield f"MCP_OIDC['UPSTREAM']['CA_BUNDLE'] is {upstream.ca_bundle!r}, which cannot be read: {error}."
+
+
+def _jwks(source: str | Mapping[str, Any] | None) -> Iterator[str]:
+    if source is None:
+        return
+    try:
+        configured_keys(source)
+    except ImproperlyConfigured as error:
+        yield str(error)
+
+
+def _redirect_schemes(schemes: frozenset[str]) -> Iterator[str]:
+    for scheme in sorted(schemes):
+        if scheme in DANGEROUS_SCHEMES:
+            yield f"MCP_OIDC['REDIRECT_SCHEMES'] holds {scheme!r}, which a browser would run or open by itself."
+        elif scheme in ("http", "https"):
+            yield f"MCP_OIDC['REDIRECT_SCHEMES'] holds {scheme!r}, which has rules of its own and is always there."
+        elif not _SCHEME.fullmatch(scheme):
+            yield f"MCP_OIDC['REDIRECT_SCHEMES'] holds {scheme!r}, which is no scheme: it is written as in 'cursor'."
+
+
+def _cors_origins(origins: frozenset[str]) -> Iterator[str]:
+    for origin in sorted(origins):
+        if not _is_origin(origin):
+            yield f"MCP_OIDC['CORS_ORIGINS'] holds {origin!r}, which no browser sends: scheme, host and port alone."
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        return origin_of(check_web_uri(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _adapter(adapter: type[Any]) -> Iterator[str]:
+    if not issubclass(adapter, Adapter):
+        yield f"MCP_OIDC['ADAPTER'] is {adapter.__name__}, which does not extend mcp_oidc.adapter.Adapter."
+
+
+_EXAMINERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
+    "ISSUER": _issuer,
+    "UPSTREAM": _upstream,
+    "JWKS": _jwks,
+    "REDIRECT_SCHEMES": _redirect_schemes,
+    "CORS_ORIGINS": _cors_origins,
+    "ADAPTER": _adapter,
+}

@@ -1,0 +1,68 @@
+"""Protected MCP endpoints, as `MCP_OIDC["RESOURCES"]` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcp_oidc.conf.reading import is_url, read_scopes, wrong
+from mcp_oidc.protocol.uris import origin_of
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A protected MCP endpoint. `identifier` is the one string for it: in its metadata, in `aud` and in clients."""
+
+    identifier: str
+    name: str
+    scopes: tuple[str, ...]
+    documentation: str
+    # Tool to the scopes that calling it needs besides.
+    tool_scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    @property
+    def path(self) -> str:
+        """The path of the endpoint, as its metadata URL repeats it."""
+        return urlsplit(self.identifier).path
+
+    @property
+    def metadata_url(self) -> str:
+        """Where the protected resource metadata is (RFC 9728 3.1)."""
+        # A slash that only ends the host is taken away first.
+        path = "" if self.path == "/" else self.path
+        return f"{origin_of(self.identifier)}/.well-known/oauth-protected-resource{path}"
+
+
+def check_resources(value: object) -> Mapping[str, Mapping[str, Any]]:
+    """`value`, if it is what RESOURCES has to be. Raises `ImproperlyConfigured`."""
+    if not isinstance(value, Mapping) or not value:
+        raise wrong("RESOURCES", value, 'a dict such as {"/mcp": {"NAME": "My tools"}}')
+    for key, options in value.items():
+        if not isinstance(key, str) or not is_url(f"https://host{key}" if key.startswith("/") else key):
+            raise wrong("RESOURCES", key, "a path that begins with / or an absolute URL")
+        _check_options(f"['RESOURCES'][{key!r}]", options)
+    return value
+
+
+def make_resource(key: str, options: Mapping[str, Any], *, issuer: str, default_scopes: tuple[str, ...]) -> Resource:
+    """The resource of an entry; a path belongs to the issuer's own origin."""
+    return Resource(
+        identifier=origin_of(issuer) + key if key.startswith("/") else key,
+        name=str(options.get("NAME", "")),
+        scopes=read_scopes("SCOPES", options.get("SCOPES", default_scopes)),
+        documentation=str(options.get("DOCUMENTATION", "")),
+        tool_scopes={tool: read_scopes(tool, scopes) for tool, scopes in options.get("TOOL_SCOPES", {}).items()},
+    )
+
+
+def _check_options(path: str, options: object) -> None:
+    if not isinstance(options, Mapping):
+        raise wrong(path, options, "a dict, which may be empty")
+    read_scopes(f"{path}['SCOPES']", options.get("SCOPES", ()))
+    tool_scopes = options.get("TOOL_SCOPES", {})
+    if not isinstance(tool_scopes, Mapping):
+        raise wrong(f"{path}['TOOL_SCOPES']", tool_scopes, "a dict")
+    for tool, scopes in tool_scopes.items():
+        read_scopes(f"{path}['TOOL_SCOPES'][{tool!r}]", scopes)

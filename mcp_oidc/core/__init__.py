@@ -1,0 +1,1 @@
+"""What may happen, and the only writer: requests are decided here and kept by `models`."""

@@ -1,0 +1,167 @@
+"""Protection of servers made with the official `mcp` SDK, 2.x.
+
+    app = protect(server.streamable_http_app(transport_security=transport_security()))
+
+`protect` is the way to do it: its challenges name the scopes, browsers get CORS, an outage is a 503, and tools find
+`get_principal()` in every mode of the transport. `TokenVerifier` and `auth_settings` are for servers that have to use
+the SDK's own middleware, which does none of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import AnyHttpUrl, ConfigDict, Field
+from starlette.authentication import AuthCredentials
+
+from mcp_oidc.conf import app_settings, configured_issuer
+from mcp_oidc.core.verification import Principal
+from mcp_oidc.errors import InvalidToken, UpstreamLoginRequired, UpstreamUnavailable
+from mcp_oidc.protocol.challenges import bearer_token
+from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Receive, Scope, Send, header
+from mcp_oidc.resource.bearer import find_endpoint, verify_token
+from mcp_oidc.resource.workers import verification_workers
+
+# With DEBUG and without an ISSUER the server answers to any loopback name, as Django itself does.
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+class PrincipalToken(AccessToken):
+    """The SDK's view of a principal: what its `get_access_token()` returns inside tools.
+
+    `mcp_oidc.resource.idp_tokens.get_idp_tokens` takes it, for the principal that it carries.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    principal: Principal = Field(exclude=True, repr=False)
+
+
+class TokenVerifier:
+    """The SDK's `TokenVerifier` for one resource (a key of RESOURCES).
+
+    Scopes are left to the SDK, which compares them with `auth_settings().required_scopes`.
+    """
+
+    def __init__(self, resource: str = "/mcp") -> None:
+        self._resource = resource
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """The token as the SDK describes it, or None for one that is refused.
+
+        Raises `TemporarilyUnavailable` while the database cannot be asked. The SDK makes a 500 of it, which is still
+        better than a 401: that would make clients throw good tokens away.
+        """
+        endpoint = find_endpoint(self._resource, issuer=configured_issuer())
+        try:
+            principal = await verification_workers.run(partial(verify_token, token, endpoint))
+        except InvalidToken:
+            return None
+        return _describe(principal, token)
+
+
+def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = ()) -> BearerMiddleware:
+    """An app of the SDK behind `BearerMiddleware`; its own `auth` and `token_verifier` are not needed then.
+
+    The SDK is told who calls all the same: it binds sessions to the client and user that opened them, so that a session
+    id is of no use to another user.
+    """
+    return BearerMiddleware(_WithSdkUser(app), resource, scopes=scopes)
+
+
+def auth_settings(resource: str = "/mcp") -> AuthSettings:
+    """The SDK's `AuthSettings` for `resource`: same issuer, resource and scopes as everywhere else.
+
+    Raises `ImproperlyConfigured` without an ISSUER, and for a URL that the SDK would write differently from us.
+    """
+    endpoint = find_endpoint(resource, issuer=configured_issuer())
+    settings_of_sdk = AuthSettings.model_validate(
+        {
+            "issuer_url": endpoint.issuer,
+            "resource_server_url": endpoint.resource.identifier,
+            "required_scopes": list(endpoint.scopes),
+            "validate_token_resource": True,
+        }
+    )
+    _require_same_text(settings_of_sdk.issuer_url, endpoint.issuer)
+    _require_same_text(settings_of_sdk.resource_server_url, endpoint.resource.identifier)
+    return settings_of_sdk
+
+
+def transport_security(resource: str = "/mcp") -> TransportSecuritySettings:
+    """The SDK's lists of Host and Origin values, from ISSUER, the resource and CORS_ORIGINS.
+
+    Its own default is loopback only, which answers a real host name with 421. A proxy in front must pass Host on.
+    """
+    if app_settings.ISSUER is None and settings.DEBUG:
+        return TransportSecuritySettings(
+            allowed_hosts=[host + port for host in _LOOPBACK_HOSTS for port in ("", ":*")],
+            allowed_origins=[
+                *(f"http://{host}{port}" for host in _LOOPBACK_HOSTS for port in ("", ":*")),
+                *app_settings.CORS_ORIGINS,
+            ],
+        )
+    endpoint = find_endpoint(resource, issuer=configured_issuer())
+    hosts = {urlsplit(url).netloc.lower() for url in (endpoint.issuer, endpoint.resource.identifier)}
+    return TransportSecuritySettings(allowed_hosts=sorted(hosts), allowed_origins=sorted(endpoint.origins))
+
+
+@contextmanager
+def tool_errors() -> Iterator[None]:
+    """Inside a tool, around what needs the identity provider: lets the model read why that failed.
+
+    The SDK keeps the text of any exception but its own to itself. Raises `ToolError` for `UpstreamLoginRequired` and
+    `UpstreamUnavailable`.
+    """
+    try:
+        yield
+    except UpstreamLoginRequired as error:
+        raise ToolError("The user has to log in again: disconnect this server, and connect it anew.") from error
+    except UpstreamUnavailable as error:
+        raise ToolError("The identity provider does not answer. Try again later.") from error
+
+
+class _WithSdkUser:
+    """Passes the principal on in the SDK's own terms."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        # Sets what get_access_token() reads.
+        self._app = AuthContextMiddleware(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal = scope.get(PRINCIPAL_KEY)
+        if isinstance(principal, Principal):
+            token = bearer_token(header(scope, b"authorization"))
+            user = AuthenticatedUser(_describe(principal, token))
+            scope = {**scope, "user": user, "auth": AuthCredentials(principal.scopes)}
+        await self._app(scope, receive, send)
+
+
+def _describe(principal: Principal, token: str) -> PrincipalToken:
+    return PrincipalToken(
+        token=token,
+        client_id=principal.client_id,
+        scopes=list(principal.scopes),
+        expires_at=principal.expires_at,
+        resource=principal.resource,
+        subject=principal.subject,
+        claims=dict(principal.claims),
+        principal=principal,
+    )
+
+
+def _require_same_text(theirs: AnyHttpUrl | None, ours: str) -> None:
+    # Clients compare these strings character by character.
+    if str(theirs) != ours:
+        raise ImproperlyConfigured(f"The mcp SDK would publish {ours!r} as {str(theirs)!r}. Write it like that.")

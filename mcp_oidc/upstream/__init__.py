@@ -1,0 +1,1 @@
+"""The relying party: users log in at the team's identity provider, and tools get its tokens."""

@@ -1,0 +1,70 @@
+"""What journeys begin with: a live identity provider and the live sample."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from pytest_django.live_server_helper import LiveServer
+
+from mcp_oidc.upstream.provider import forget_provider
+from sample_project.demo.identity_provider import embedded_identity_provider
+from tests.idp_server import running_idp
+from tests.journeys.servers import Sample, free_port
+
+
+@pytest.fixture(scope="session")
+def identity_provider() -> Iterator[str]:
+    """A real OpenID provider; the value is its issuer. It knows alice and bob."""
+    with embedded_identity_provider(free_port()) as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="module")
+def sample(identity_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+    """The sample with a database of its own, migrated and up."""
+    client = {"OIDC_ISSUER": identity_provider, "OIDC_CLIENT_ID": "sample", "OIDC_CLIENT_SECRET": "sample-secret"}
+    yield from _served(free_port(), client, tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(scope="module")
+def strict_sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+    """The sample behind the strict provider of `tests.idp`, which asks for client secret, PKCE and redirect URI."""
+    port = free_port()
+    with running_idp(redirect_uris=(f"http://localhost:{port}/oauth/callback",)) as idp:
+        client = {f"OIDC_{name}": value for name, value in idp.upstream.items()}
+        yield from _served(port, client, tmp_path_factory.mktemp("strict"))
+
+
+@pytest.fixture
+def site(live_server: LiveServer, settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of our server, live in this process, with the settings and the clock of the test; it lacks an UPSTREAM.
+
+    Its MCP endpoint has one tool, `profile`, which needs the user's tokens of the identity provider.
+    """
+    settings.ROOT_URLCONF = "tests.journeys.tool_urls"
+    settings.MCP_OIDC = {**settings.MCP_OIDC, "ISSUER": live_server.url, "RESOURCES": {"/mcp": {}}}
+    # It writes an answer in two parts, and TCP would hold back the second one for 40 ms.
+    monkeypatch.setattr("django.core.servers.basehttp.WSGIRequestHandler.disable_nagle_algorithm", True)
+    forget_provider()
+    yield str(live_server.url)
+    forget_provider()
+
+
+def _served(port: int, identity_provider: dict[str, str], home: Path) -> Iterator[Sample]:
+    environment = {
+        **os.environ,
+        **identity_provider,
+        "DJANGO_SETTINGS_MODULE": "sample_project.settings",
+        "BASE_URL": f"http://localhost:{port}",
+        "DATABASE_URL": f"sqlite:///{home / 'sample.sqlite3'}",
+        "SESSION_SECRET": "journeys-only-" * 5,
+    }
+    sample = Sample(port=port, environment=environment)
+    sample.manage("migrate", "--verbosity", "0")
+    sample.start()
+    yield sample
+    sample.stop()

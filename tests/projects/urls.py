@@ -1,0 +1,6 @@
+"""URLs of the projects."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [path("admin/", admin.site.urls), path("", include("mcp_oidc.urls"))]

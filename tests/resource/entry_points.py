@@ -1,0 +1,171 @@
+"""Every way into a protected endpoint, called alike: a request in, an answer out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient, Client
+
+from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Message, Receive, Scope, Send
+from mcp_oidc.resource.context import get_principal
+from mcp_oidc.resource.idp_tokens import aget_idp_tokens
+from tests.resource.urls import describe
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to `place`, which is mcp, plain or scoped. `authorization` is the header's whole value."""
+
+    place: str = "mcp"
+    authorization: str | None = None
+    method: str = "POST"
+    query: str = ""
+    body: bytes = b"{}"
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        credentials = {} if self.authorization is None else {"Authorization": self.authorization}
+        return {**self.headers, **credentials}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def challenge(self) -> str | None:
+        return self.headers.get("www-authenticate")
+
+
+EntryPoint = Callable[[Call], Answer]
+
+
+def django_entry_point(prefix: str) -> EntryPoint:
+    """The views below `prefix`, by way of Django's own handler, with CSRF checks on."""
+
+    def call(request: Call) -> Answer:
+        client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        response = client.generic(**_arguments(prefix, request))
+        return Answer(response.status_code, _lower(response.headers), response.content)
+
+    return call
+
+
+def async_django_entry_point(prefix: str) -> EntryPoint:
+    """The same by way of Django's ASGI handler."""
+
+    def call(request: Call) -> Answer:
+        return async_to_sync(send)(request)
+
+    async def send(request: Call) -> Answer:
+        client = AsyncClient(enforce_csrf_checks=True, raise_request_exception=False)
+        response = await client.generic(**_arguments(prefix, request))
+        return Answer(response.status_code, _lower(response.headers), response.content)
+
+    return call
+
+
+def asgi_entry_point(request: Call) -> Answer:
+    """A small ASGI app behind the middleware."""
+    return call_asgi(ASGI_APPS[request.place], request)
+
+
+def call_asgi(app: ASGIApp, request: Call, *, scope: Mapping[str, Any] | None = None) -> Answer:
+    """Send one request to an ASGI app, in this process."""
+    return asyncio.run(_call_asgi(app, request, scope or {}))
+
+
+async def _call_asgi(app: ASGIApp, request: Call, overrides: Mapping[str, Any]) -> Answer:
+    sent: list[Message] = []
+    headers = {"host": "testserver", "content-type": request.content_type, **request.all_headers}
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": request.method,
+        "path": "/mcp",
+        "raw_path": b"/mcp",
+        "query_string": request.query.encode(),
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
+        "client": ("127.0.0.1", 50000),
+        "server": ("testserver", 80),
+        **overrides,
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": request.body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return _answer(sent)
+
+
+def _answer(sent: list[Message]) -> Answer:
+    start = sent[0]
+    headers = [(name.decode(), value.decode("latin-1")) for name, value in start["headers"]]
+    assert len({name for name, _ in headers}) == len(headers), "a header was sent twice"
+    return Answer(start["status"], dict(headers), b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+async def small_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with who calls."""
+    principal = scope[PRINCIPAL_KEY]
+    assert get_principal() is principal
+    body = json.dumps(describe(principal, "")).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def tokens_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Needs the user's tokens of the identity provider before it answers."""
+    await aget_idp_tokens()
+    await small_app(scope, receive, send)
+
+
+ASGI_APPS = {
+    "mcp": BearerMiddleware(small_app),
+    "plain": BearerMiddleware(small_app, "/mcp/plain"),
+    "scoped": BearerMiddleware(small_app, scopes=("notes:write",)),
+    "tokens": BearerMiddleware(tokens_app),
+}
+
+ENTRY_POINTS: dict[str, EntryPoint] = {
+    "decorator": django_entry_point("sync"),
+    "async decorator": async_django_entry_point("async"),
+    "mixin": django_entry_point("mixin"),
+    "async mixin": async_django_entry_point("async-mixin"),
+    "drf": django_entry_point("drf"),
+    "asgi": asgi_entry_point,
+}
+
+
+def _arguments(prefix: str, request: Call) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "path": f"/{prefix}/{request.place}?{request.query}",
+        "data": request.body,
+        "content_type": request.content_type,
+        "headers": request.all_headers,
+    }
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

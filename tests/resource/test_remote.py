@@ -1,0 +1,227 @@
+"""`RemoteVerifier`: verification by the published keys alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from mcp_oidc.errors import InvalidToken, TemporarilyUnavailable
+from mcp_oidc.protocol.jwks import SigningJwk, generate_jwk, public_jwks
+from mcp_oidc.resource.remote import RemoteVerifier
+from tests.factories import ISSUER, RESOURCE
+from tests.resource.clocks import Clock
+from tests.resource.refusals import BAD_TOKENS
+from tests.resource.worlds import World
+
+pytestmark = pytest.mark.django_db
+
+
+class Publisher:
+    """The issuer's documents, as `http` brings them, and how often they were asked for."""
+
+    def __init__(self, *keys: SigningJwk) -> None:
+        self.keys = public_jwks(keys)["keys"]
+        self.metadata = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}
+        self.is_down = False
+        self.fetches = 0
+
+    def __call__(self, url: str) -> bytes:
+        if self.is_down:
+            raise ConnectionRefusedError
+        if url == f"{ISSUER}/.well-known/oauth-authorization-server":
+            return json.dumps(self.metadata).encode()
+        assert url == f"{ISSUER}/jwks"
+        self.fetches += 1
+        return json.dumps({"keys": self.keys}).encode()
+
+
+@pytest.fixture
+def publisher(signing_key: SigningJwk) -> Publisher:
+    return Publisher(signing_key)
+
+
+@pytest.fixture
+def verifier(publisher: Publisher) -> RemoteVerifier:
+    return RemoteVerifier(ISSUER, RESOURCE, http=publisher)
+
+
+def test_good_token_is_taken_and_says_who_calls(verifier: RemoteVerifier, world: World) -> None:
+    principal = verifier.verify(world.access_token)
+    assert principal.subject == str(world.identity.subject)
+    assert principal.client_id == world.client.client_id
+    assert principal.resource == RESOURCE
+    assert principal.has_scopes(("mcp",))
+    assert not principal.has_scopes(("mcp", "notes:write"))
+    assert principal.expires_at == world.claims["exp"]
+    assert principal.claims["iss"] == ISSUER
+
+
+@pytest.mark.requirement("resource-refuses-bad-tokens")
+@pytest.mark.parametrize("bad_token", BAD_TOKENS, ids=lambda row: row.__name__)
+def test_bad_token_is_refused(bad_token: Callable[[World], str], verifier: RemoteVerifier, world: World) -> None:
+    token = bad_token(world)
+    with pytest.raises(InvalidToken):
+        verifier.verify(token)
+
+
+def test_keys_are_fetched_once_and_again_after_ten_minutes(
+    verifier: RemoteVerifier, publisher: Publisher, access_token: str, clock: Clock
+) -> None:
+    for elapsed, fetches in ((0, 1), (599, 1), (1, 2), (10, 2)):
+        clock.now += elapsed
+        verifier.verify(access_token)
+        assert publisher.fetches == fetches
+
+
+def test_key_that_is_new_is_fetched_at_a_bounded_rate(
+    verifier: RemoteVerifier, publisher: Publisher, world: World, clock: Clock
+) -> None:
+    verifier.verify(world.access_token)
+    new_key = generate_jwk("ES256")
+    publisher.keys += public_jwks([new_key])["keys"]
+    unknown = world.signed(header={"kid": new_key.kid})
+    for elapsed, fetches in ((0, 1), (29, 1), (1, 2), (0, 2)):
+        clock.now += elapsed
+        with pytest.raises(InvalidToken):
+            verifier.verify(unknown)
+        assert publisher.fetches == fetches
+
+
+def test_old_keys_stay_good_while_the_issuer_is_down(
+    verifier: RemoteVerifier, publisher: Publisher, access_token: str, clock: Clock
+) -> None:
+    verifier.verify(access_token)
+    publisher.is_down = True
+    clock.now += 3600
+    assert verifier.verify(access_token).resource == RESOURCE
+
+
+def test_unknown_key_is_not_called_invalid_while_the_issuer_is_down(
+    verifier: RemoteVerifier, publisher: Publisher, world: World, clock: Clock
+) -> None:
+    verifier.verify(world.access_token)
+    publisher.is_down = True
+    clock.now += 60
+    with pytest.raises(TemporarilyUnavailable):
+        verifier.verify(world.signed(header={"kid": "new"}))
+
+
+@pytest.mark.requirement("resource-fails-closed")
+def test_nothing_is_taken_before_any_key_was_fetched_and_soon_after_it_is(
+    verifier: RemoteVerifier, publisher: Publisher, access_token: str, clock: Clock
+) -> None:
+    publisher.is_down = True
+    with pytest.raises(TemporarilyUnavailable):
+        verifier.verify(access_token)
+    publisher.is_down = False
+    with pytest.raises(TemporarilyUnavailable):
+        verifier.verify(access_token)
+    clock.now += 5
+    assert verifier.verify(access_token).resource == RESOURCE
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"issuer": "https://elsewhere.example", "jwks_uri": f"{ISSUER}/jwks"},
+        {"issuer": ISSUER},
+        {},
+        [],
+        None,
+    ],
+)
+def test_metadata_that_cannot_be_trusted_brings_no_keys(
+    document: Any, verifier: RemoteVerifier, publisher: Publisher, access_token: str
+) -> None:
+    publisher.metadata = document
+    with pytest.raises(TemporarilyUnavailable):
+        verifier.verify(access_token)
+    assert publisher.fetches == 0
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "x", "alg": "HS256"},
+        {"kty": "RSA", "kid": "x", "alg": "RS256", "use": "enc"},
+        {"kty": "RSA"},
+        "a key",
+        None,
+    ],
+)
+def test_key_that_cannot_be_used_is_no_reason_to_do_without_the_others(
+    entry: Any, verifier: RemoteVerifier, publisher: Publisher, access_token: str
+) -> None:
+    publisher.keys = [entry, *publisher.keys]
+    assert verifier.verify(access_token).resource == RESOURCE
+
+
+def test_issuer_with_a_path_has_its_metadata_inserted_before_it(access_token: str) -> None:
+    asked: list[str] = []
+
+    def http(url: str) -> bytes:
+        asked.append(url)
+        raise OSError
+
+    with pytest.raises(TemporarilyUnavailable):
+        RemoteVerifier("https://example.com/auth", RESOURCE, http=http).verify(access_token)
+    assert asked == ["https://example.com/.well-known/oauth-authorization-server/auth"]
+
+
+@pytest.fixture
+def redirecting_server() -> Iterator[str]:
+    """A server that sends everybody elsewhere."""
+
+    class Redirect(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "https://elsewhere.example/")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name that the base class gives
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Redirect)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_redirect_to_elsewhere_is_not_followed(redirecting_server: str, access_token: str) -> None:
+    with pytest.raises(TemporarilyUnavailable):
+        RemoteVerifier(redirecting_server, RESOURCE).verify(access_token)
+
+
+def test_it_verifies_in_a_process_without_django(access_token: str, signing_key: SigningJwk) -> None:
+    """The child imports Django nowhere, and has no settings."""
+    program = """
+import json, sys
+from mcp_oidc.resource.remote import RemoteVerifier
+issuer, resource, token, jwks = json.load(sys.stdin)
+documents = {
+    f"{issuer}/.well-known/oauth-authorization-server": {"issuer": issuer, "jwks_uri": f"{issuer}/jwks"},
+    f"{issuer}/jwks": jwks,
+}
+documents[f"{issuer}/.well-known/oauth-authorization-server"]["introspection_endpoint"] = f"{issuer}/introspect"
+documents[f"{issuer}/introspect"] = {"active": True}
+http = lambda url, form=None, headers=None: json.dumps(documents[url]).encode()
+verifier = RemoteVerifier(issuer, resource, client_id="tools", client_secret="secret", http=http)
+print(verifier.verify(token).resource)
+print([name for name in sys.modules if name.split(".")[0] in ("django", "rest_framework", "oauth2_provider", "mcp")])
+"""
+    given = json.dumps([ISSUER, RESOURCE, access_token, public_jwks([signing_key])])
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=given, env={}, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [RESOURCE, "[]"]
