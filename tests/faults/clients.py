@@ -35,6 +35,8 @@ class McpClient:
         self.user = user
         # The protocol asks for one retry of what was not answered, or by an outage.
         self.tries = 2
+        # How many it was given, of whatever kind.
+        self.answers = 0
         self.code = ""
         self.verifier = ""
         self.connection = ""
@@ -115,6 +117,7 @@ class McpClient:
         for tries in range(1, self.tries + 1):
             answer = send(server).read()
             if answer is not None and answer.status != 503:
+                self.answers += 1
                 return answer, tries
             if answer is not None:
                 time.sleep(float(answer.headers["retry-after"]))

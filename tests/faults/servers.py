@@ -15,7 +15,7 @@ from pathlib import Path
 from sample_project.demo.processes import ROOT, is_up
 from tests.faults.chance import chance
 
-START_SECONDS = 20
+START_SECONDS = 60
 # Below the ports that the kernel gives to clients, of which there are thousands here: one of them would sooner or later
 # sit on the port of a server that is down, or even reach itself there.
 PORTS = range(20000, 30000)

@@ -91,7 +91,7 @@ def test_clients_notice_nothing_of_a_server_that_is_stopped(site: Site, service:
                 stop_and_start(service)
         finally:
             over.set()
-    assert all(work.result() > STOPS for work in working)
+    assert all(work.result() > 0 for work in working)
     assert {each.answer.status for each in log.exchanges if each.answer is not None} == {200, 201}
     assert_every_request_was_finished(service, log)
     check(site, log, service.log())

@@ -24,7 +24,7 @@ CLIENTS = 4
 REFRESHES = 3
 # Seconds between a key's publication and its first signature: more than processes go on with the keys that they know,
 # see `quick_keys`.
-LEAD = 4
+LEAD = 10
 # How old keys are made, in seconds: no token of the old one lives any more, and nobody needs it.
 HOURS, DAYS = 2 * 60 * 60, 2 * 24 * 60 * 60
 
