@@ -68,6 +68,8 @@ SQLITE = {
     "TEST": {"NAME": SQLITE_FILE},
 }
 DATABASES = {"default": dj_database_url.parse(os.environ["DATABASE_URL"]) if "DATABASE_URL" in os.environ else SQLITE}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["OPTIONS"] = {"options": "-c synchronous_commit=off"}
 if "REDIS_URL" in os.environ:
     # A database of Redis for each worker: they clear their caches between tests.
     server, _, number = os.environ["REDIS_URL"].rpartition("/")
