@@ -10,8 +10,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.cache import cache
-from django.core.management.commands import flush
 from django.core.management.color import Style
+from django.core.management.commands import flush
 from django.db.backends.base.base import BaseDatabaseWrapper
 from hypothesis import settings as hypothesis_settings
 from joserfc.jwk import Key, import_key
@@ -72,14 +72,14 @@ def _patience() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _light_flushes() -> Iterator[None]:
-    """After each test that commits Django empties all tables, and makes content types and permissions anew. They stay."""
+    """After each test that commits, Django empties all tables and makes content types and permissions anew: they stay."""
     kept = {"django_content_type", "auth_permission"}
 
     def sql_flush(style: Style, connection: BaseDatabaseWrapper, **options: bool) -> list[str]:
         names = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - kept
         if connection.vendor == "postgresql":
             # Truncating so many tables takes longer than most tests. Foreign keys are checked when this is committed.
-            return [f"DELETE FROM {connection.ops.quote_name(name)}" for name in names]
+            return [f"DELETE FROM {connection.ops.quote_name(name)}" for name in names]  # noqa: S608  # names of tables
         return connection.ops.sql_flush(style, sorted(names), **options)
 
     with pytest.MonkeyPatch.context() as patch:
