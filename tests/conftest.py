@@ -72,7 +72,7 @@ def _patience() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _light_flushes() -> Iterator[None]:
-    """After each test that commits, Django empties all tables and makes content types and permissions anew: they stay."""
+    """After a test that commits Django empties all tables, and makes content types and permissions anew: they stay."""
     kept = {"django_content_type", "auth_permission"}
 
     def sql_flush(style: Style, connection: BaseDatabaseWrapper, **options: bool) -> list[str]:
