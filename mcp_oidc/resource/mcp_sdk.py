@@ -9,9 +9,10 @@ the SDK's own middleware, which does none of these.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -57,7 +58,7 @@ class TokenVerifier:
     def __init__(self, resource: str = "/mcp") -> None:
         self._resource = resource
 
-    async def verify_token(self, token: str) -> AccessToken | None:
+    async def verify_token(self, token: str) -> PrincipalToken | None:
         """The token as the SDK describes it, or None for one that is refused.
 
         Raises `TemporarilyUnavailable` while the database cannot be asked. The SDK makes a 500 of it, which is still
@@ -77,7 +78,7 @@ def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = (
     The SDK is told who calls all the same: it binds sessions to the client and user that opened them, so that a session
     id is of no use to another user.
     """
-    return BearerMiddleware(_WithSdkUser(app), resource, scopes=scopes)
+    return BearerMiddleware(WithSdkUser(app, _describe), resource, scopes=scopes)
 
 
 def auth_settings(resource: str = "/mcp") -> AuthSettings:
@@ -132,33 +133,38 @@ def tool_errors() -> Iterator[None]:
         raise ToolError("The identity provider does not answer. Try again later.") from error
 
 
-class _WithSdkUser:
-    """Passes the principal on in the SDK's own terms."""
+class WithSdkUser:
+    """Passes the principal of `BearerMiddleware` on to an app in the SDK's own terms, which `describe` puts it into."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, describe: Callable[[Principal, str], AccessToken]) -> None:
         # Sets what get_access_token() reads.
         self._app = AuthContextMiddleware(app)
+        self._describe = describe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal = scope.get(PRINCIPAL_KEY)
         if isinstance(principal, Principal):
             token = bearer_token(header(scope, b"authorization"))
-            user = AuthenticatedUser(_describe(principal, token))
+            user = AuthenticatedUser(self._describe(principal, token))
             scope = {**scope, "user": user, "auth": AuthCredentials(principal.scopes)}
         await self._app(scope, receive, send)
 
 
+def members_of(principal: Principal, token: str) -> dict[str, Any]:
+    """What an `AccessToken` of the SDK, or of a class below it, tells of a principal."""
+    return {
+        "token": token,
+        "client_id": principal.client_id,
+        "scopes": list(principal.scopes),
+        "expires_at": principal.expires_at,
+        "resource": principal.resource,
+        "subject": principal.subject,
+        "claims": dict(principal.claims),
+    }
+
+
 def _describe(principal: Principal, token: str) -> PrincipalToken:
-    return PrincipalToken(
-        token=token,
-        client_id=principal.client_id,
-        scopes=list(principal.scopes),
-        expires_at=principal.expires_at,
-        resource=principal.resource,
-        subject=principal.subject,
-        claims=dict(principal.claims),
-        principal=principal,
-    )
+    return PrincipalToken(principal=principal, **members_of(principal, token))
 
 
 def _require_same_text(theirs: AnyHttpUrl | None, ours: str) -> None:

@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from mcp_oidc.conf import Resource, app_settings, issuer_of
 
-# Seconds. Short, so that a changed setting reaches clients soon.
-_MAX_AGE = 300
+# Five minutes. Short, so that a changed setting reaches clients soon.
+CACHE_CONTROL = "public, max-age=300"
 _METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -21,7 +21,7 @@ def protected_resource(request: HttpRequest, path: str = "") -> HttpResponse:
     resource = _find_resource(path, issuer)
     if resource is None:
         return _error(404, "not_found", "There is no protected resource of this path.", {})
-    return JsonResponse(metadata_of(resource, issuer), headers={"Cache-Control": f"public, max-age={_MAX_AGE}"})
+    return JsonResponse(metadata_of(resource, issuer), headers={"Cache-Control": CACHE_CONTROL})
 
 
 def metadata_of(resource: Resource, issuer: str) -> dict[str, str | list[str]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
+from django.test import override_settings
 
 from mcp_oidc.resource.asgi import ASGIApp
+from tests.resource.worlds import Issue
 
 
 @contextmanager
@@ -38,7 +42,33 @@ def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
     server = Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    assert started.wait(10)
-    yield
-    server.should_exit = True
-    thread.join()
+    try:
+        assert started.wait(30)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Live:
+    """A server that is up, and a way to make tokens for it."""
+
+    url: str
+    issue: Issue
+
+    @property
+    def resource(self) -> str:
+        return f"{self.url}/mcp"
+
+    def token(self, **members: Any) -> str:
+        return str(self.issue(resource=self.resource, issuer=self.url, **members).access_token)
+
+
+@contextmanager
+def live(issue: Issue, make_app: Callable[[], Any], **settings: Any) -> Iterator[Live]:
+    """What `make_app` makes, served at an ISSUER of its own."""
+    with listening() as listener:
+        url = url_of(listener)
+        with override_settings(MCP_OIDC={"ISSUER": url, **settings}), serving(make_app(), listener):
+            yield Live(url, issue)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -14,12 +12,9 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.shared._httpx_utils import create_mcp_http_client
 
 from mcp_oidc.core.audit import NOBODY
 from mcp_oidc.core.identities import local_identity
@@ -32,34 +27,13 @@ from mcp_oidc.resource.idp_tokens import aget_idp_tokens, get_idp_tokens
 from mcp_oidc.resource.mcp_sdk import TokenVerifier, auth_settings, protect, tool_errors, transport_security
 from tests.factories import ISSUER
 from tests.resource.forgery import claims_of
-from tests.resource.live import listening, serving, url_of
+from tests.resource.live import Live, live
+from tests.resource.sdk_client import INITIALIZE, LIST_TOOLS, MODES, call_tool, post
 from tests.resource.worlds import Issue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.resource.urls")]
 
-MODES: dict[str, tuple[str, dict[str, Any]]] = {
-    "sessions": ("legacy", {}),
-    "sessions, JSON answers": ("legacy", {"json_response": True}),
-    "stateless": ("legacy", {"stateless_http": True}),
-    "2026-07-28": ("2026-07-28", {}),
-    "2026-07-28, JSON answers": ("2026-07-28", {"json_response": True}),
-}
-every_mode = pytest.mark.parametrize(("mode", "options"), MODES.values(), ids=MODES.keys())
-
-
-@dataclass(frozen=True)
-class Live:
-    """A server that is up, and a way to make tokens for it."""
-
-    url: str
-    issue: Issue
-
-    @property
-    def resource(self) -> str:
-        return f"{self.url}/mcp"
-
-    def token(self, **members: Any) -> str:
-        return str(self.issue(resource=self.resource, issuer=self.url, **members).access_token)
+CALL_WHOAMI = {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}
 
 
 def tools() -> MCPServer:
@@ -86,16 +60,11 @@ def tools() -> MCPServer:
     def ask_idp_in_a_thread() -> str:
         return get_idp_tokens().access_token
 
+    @server.tool()
+    def ask_idp_by_access_token() -> str:
+        return get_idp_tokens(get_access_token()).access_token
+
     return server
-
-
-@contextmanager
-def live(issue: Issue, make_app: Callable[[], Any], **settings: Any) -> Iterator[Live]:
-    """What `make_app` makes, served at an ISSUER of its own."""
-    with listening() as listener:
-        url = url_of(listener)
-        with override_settings(MCP_OIDC={"ISSUER": url, **settings}), serving(make_app(), listener):
-            yield Live(url, issue)
 
 
 @pytest.fixture
@@ -111,32 +80,24 @@ def bobs_token(server: Live) -> str:
     return server.token(holder=local_identity(bob))
 
 
-async def call_tool(url: str, token: str, name: str, *, mode: str = "legacy") -> Any:
-    async with (
-        create_mcp_http_client(headers={"Authorization": f"Bearer {token}"}) as http_client,
-        Client(streamable_http_client(url, http_client=http_client), mode=mode) as client,
-    ):
-        return await client.call_tool(name)
-
-
-@every_mode
-@pytest.mark.parametrize("tool", ["whoami", "whoami_in_a_thread"])
-def test_tool_knows_who_calls(mode: str, options: dict[str, Any], tool: str, issue: Issue) -> None:
+@pytest.mark.parametrize(("mode", "options"), MODES.values(), ids=MODES.keys())
+def test_tools_know_who_calls(mode: str, options: dict[str, Any], issue: Issue) -> None:
     def app() -> Any:
         return protect(tools().streamable_http_app(transport_security=transport_security(), **options))
 
     with live(issue, app) as server:
         token = server.token()
-        result = asyncio.run(call_tool(server.resource, token, tool, mode=mode))
-    assert not result.is_error
-    assert result.content[0].text == claims_of(token)["sub"]
+        for tool in ("whoami", "whoami_in_a_thread"):
+            result = asyncio.run(call_tool(server.resource, token, tool, mode=mode))
+            assert not result.is_error
+            assert result.content[0].text == claims_of(token)["sub"]
 
 
-@pytest.mark.parametrize("tool", ["ask_idp", "ask_idp_in_a_thread"])
-def test_tool_has_the_idp_tokens_of_its_user(tool: str, server: Live, identity: Identity) -> None:
+def test_tools_have_the_idp_tokens_of_their_user(server: Live, identity: Identity) -> None:
     keep_tokens(identity, IdpTokens("a token of alice's", expires_at=None))
-    result = asyncio.run(call_tool(server.resource, server.token(), tool))
-    assert result.content[0].text == "a token of alice's"
+    for tool in ("ask_idp", "ask_idp_in_a_thread", "ask_idp_by_access_token"):
+        result = asyncio.run(call_tool(server.resource, server.token(), tool))
+        assert result.content[0].text == "a token of alice's"
 
 
 def test_tool_without_idp_tokens_can_tell_the_model_why(server: Live) -> None:
@@ -312,32 +273,3 @@ def test_any_loopback_host_will_do_while_debugging_without_an_issuer() -> None:
 def test_issuer_is_needed_in_production() -> None:
     with override_settings(MCP_OIDC={}), pytest.raises(ImproperlyConfigured, match="ISSUER"):
         transport_security()
-
-
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "tests", "version": "1"},
-    },
-}
-LIST_TOOLS = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
-CALL_WHOAMI = {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}
-
-
-def post(
-    server: Live, token: str, message: Any, *, session: str = "", host: str = "", origin: str = ""
-) -> httpx2.Response:
-    """A message as an MCP client of the handshake era sends it."""
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Accept": "application/json, text/event-stream",
-        "MCP-Protocol-Version": "2025-11-25",
-        "Mcp-Session-Id": session,
-        "Host": host,
-        "Origin": origin,
-    }
-    return httpx2.post(server.resource, json=message, headers={name: value for name, value in headers.items() if value})
