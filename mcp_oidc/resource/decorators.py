@@ -11,26 +11,15 @@ from functools import wraps
 from typing import Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connections
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.functional import SimpleLazyObject
 from django.views.decorators.csrf import csrf_exempt
 
 from mcp_oidc.conf import issuer_of
-from mcp_oidc.core.verification import Principal
-from mcp_oidc.resource.bearer import (
-    REFUSABLE,
-    Endpoint,
-    Refusable,
-    find_endpoint,
-    refuse,
-    require_origin,
-    require_principal,
-)
+from mcp_oidc.resource.bearer import REFUSABLE, Endpoint, Refusable, find_endpoint, refuse
 from mcp_oidc.resource.context import acting_for
-from mcp_oidc.resource.tool_scopes import body_of, is_tool_scoped, require_tool_scopes
+from mcp_oidc.resource.requests import admit, response_to, roll_back
 
 View = Callable[..., Any]
 
@@ -40,14 +29,15 @@ def protect(resource: str = "/mcp", *, scopes: Collection[str] = ()) -> Callable
 
     The view finds `request.principal` and `request.user`, which is read from the database when it is first used (from
     async code: `await request.auser()`). It may raise errors of `mcp_oidc.errors`, such as `InsufficientScope`. CSRF
-    protection is off, since no cookie counts here. OPTIONS needs no token and never reaches the view.
+    protection is off, since no cookie counts here, and so is Django's LoginRequiredMiddleware. OPTIONS needs no token
+    and never reaches the view.
     """
     if not isinstance(resource, str):
         raise TypeError('protect takes the key of a resource: write @protect("/mcp"), not @protect.')
 
     def decorate(view: View) -> View:
         guarded = _guarded_async if iscoroutinefunction(view) else _guarded
-        return csrf_exempt(guarded(view, resource, tuple(scopes)))
+        return csrf_exempt(login_not_required(guarded(view, resource, tuple(scopes))))
 
     return decorate
 
@@ -77,10 +67,10 @@ def _guarded(view: View, resource: str, scopes: tuple[str, ...]) -> View:
             return _options()
         endpoint = find_endpoint(resource, issuer=issuer_of(request), scopes=scopes)
         try:
-            with acting_for(_admit(request, endpoint)):
+            with acting_for(admit(request, endpoint)):
                 response: HttpResponseBase = view(request, *args, **kwargs)
         except REFUSABLE as error:
-            _roll_back()
+            roll_back()
             return _refused(error, endpoint)
         return response
 
@@ -94,7 +84,7 @@ def _guarded_async(view: View, resource: str, scopes: tuple[str, ...]) -> View:
             return _options()
         endpoint = find_endpoint(resource, issuer=issuer_of(request), scopes=scopes)
         try:
-            with acting_for(await sync_to_async(_admit)(request, endpoint)):
+            with acting_for(await sync_to_async(admit)(request, endpoint)):
                 response: HttpResponseBase = await view(request, *args, **kwargs)
         except REFUSABLE as error:
             return _refused(error, endpoint)
@@ -103,33 +93,10 @@ def _guarded_async(view: View, resource: str, scopes: tuple[str, ...]) -> View:
     return guarded
 
 
-def _admit(request: HttpRequest, endpoint: Endpoint) -> Principal:
-    require_origin(request.headers.get("Origin"), endpoint)
-    principal = require_principal(request.headers.get("Authorization"), endpoint)
-    if is_tool_scoped(endpoint, request.method):
-        require_tool_scopes(principal, body_of(request), endpoint)
-
-    async def auser() -> AbstractBaseUser:
-        return await sync_to_async(lambda: principal.user)()
-
-    request.principal = principal  # type: ignore[attr-defined]  # what this decorator adds
-    request.user = SimpleLazyObject(lambda: principal.user)  # type: ignore[assignment]  # as Django's middleware does
-    request.auser = auser  # type: ignore[assignment]  # as Django's middleware does
-    return principal
-
-
 def _options() -> HttpResponse:
     # A view that does not look at the method would run without a principal, so it is not asked.
     return HttpResponse(status=204)
 
 
-def _roll_back() -> None:
-    # With ATOMIC_REQUESTS an answer commits; one that tells of a failure must not.
-    for connection in connections.all(initialized_only=True):
-        if connection.settings_dict["ATOMIC_REQUESTS"] and connection.in_atomic_block:
-            connection.set_rollback(True)
-
-
 def _refused(error: Refusable, endpoint: Endpoint) -> HttpResponse:
-    refusal = refuse(error, endpoint)
-    return HttpResponse(refusal.body, status=refusal.status, headers=dict(refusal.headers))
+    return response_to(refuse(error, endpoint))

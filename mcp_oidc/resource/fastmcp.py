@@ -12,8 +12,10 @@ Tools find `get_principal()` either way, and FastMCP's own `get_access_token()`,
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
+from fastmcp.exceptions import ToolError
 from fastmcp.server.auth import AccessToken
 from fastmcp.server.auth import RemoteAuthProvider as RemoteAuthProviderOfFastMCP
 from fastmcp.server.auth import TokenVerifier as TokenVerifierOfFastMCP
@@ -28,6 +30,7 @@ from mcp_oidc.core.verification import Principal
 from mcp_oidc.protocol.uris import origin_of
 from mcp_oidc.resource.asgi import ASGIApp, BearerMiddleware, Receive, Scope, Send
 from mcp_oidc.resource.bearer import find_endpoint
+from mcp_oidc.resource.idp_tokens import telling
 from mcp_oidc.resource.mcp_sdk import TokenVerifier, WithSdkUser, members_of
 from mcp_oidc.resource.metadata import CACHE_CONTROL, metadata_of
 
@@ -87,6 +90,14 @@ class RemoteAuthProvider(RemoteAuthProviderOfFastMCP):
     def get_middleware(self) -> list[Middleware]:
         """The middleware that lets requests through to the endpoint, and not to other routes."""
         return [Middleware(_Guard, resource=self._resource, scopes=self._scopes, paths=self._paths)]
+
+
+def tool_errors() -> AbstractContextManager[None]:
+    """Inside a tool, around what needs the identity provider: lets the model read why that failed.
+
+    Raises FastMCP's `ToolError` for `UpstreamLoginRequired` and `UpstreamUnavailable`.
+    """
+    return telling(ToolError)
 
 
 class _Verifier(TokenVerifierOfFastMCP):

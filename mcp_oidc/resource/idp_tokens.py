@@ -5,15 +5,19 @@ Where they cannot be had, `UpstreamLoginRequired` is raised, and what becomes of
 - behind `protect`, `ProtectedMixin`, `BearerMiddleware` and (with our exception handler) DRF it is a 401 whose
   challenge makes the client send its user through the login again;
 - inside a tool of the `mcp` SDK it is an error of that tool in an HTTP 200, because the SDK has accepted the request by
-  then and catches what a tool raises. No client logs in again because of it, and the model is told only that the tool
-  failed; `with mcp_oidc.resource.mcp_sdk.tool_errors():` around the call at least lets it tell the user why.
+  then and catches what a tool raises, and FastMCP and django-mcpz do the same. No client logs in again because of it,
+  and the model is told only that the tool failed; `with tool_errors():` of our module for each around the call at
+  least lets it tell the user why.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mcp_oidc.core.upstream_tokens import IdpTokens
 from mcp_oidc.core.verification import Principal
-from mcp_oidc.errors import UpstreamLoginRequired
+from mcp_oidc.errors import TemporarilyUnavailable, UpstreamLoginRequired, UpstreamUnavailable
 from mcp_oidc.resource.context import get_principal
 from mcp_oidc.resource.workers import fresh_connections, upstream_workers
 from mcp_oidc.upstream.refresh import fresh_tokens
@@ -22,7 +26,8 @@ from mcp_oidc.upstream.refresh import fresh_tokens
 def get_idp_tokens(source: object = None) -> IdpTokens:
     """The IdP's tokens of the user behind `source`, refreshed if they have expired.
 
-    `source` is a principal, a Django or DRF request, the `mcp` SDK's access token, or None for the current principal.
+    `source` is a principal, a Django or DRF request, the access token of the `mcp` SDK or FastMCP, or None for the
+    current principal.
     Raises `UpstreamLoginRequired` where only a new login brings tokens, `UpstreamUnavailable` while the IdP does not
     answer, `LookupError` where nobody is logged in. May wait for the IdP: from async code, use `aget_idp_tokens`.
     """
@@ -36,6 +41,17 @@ async def aget_idp_tokens(source: object = None) -> IdpTokens:
     """`get_idp_tokens` for async code. Raises `TemporarilyUnavailable` too, when too many wait for the IdP."""
     identity_id = _identity_of(source)
     return await upstream_workers.run(lambda: fresh_tokens(identity_id))
+
+
+@contextmanager
+def telling(error_class: type[Exception]) -> Iterator[None]:
+    """Raises `error_class`, whose text a framework tells the model, for what only the user or time can mend."""
+    try:
+        yield
+    except UpstreamLoginRequired as error:
+        raise error_class("The user has to log in again: disconnect this server, and connect it anew.") from error
+    except (UpstreamUnavailable, TemporarilyUnavailable) as error:
+        raise error_class("The identity provider does not answer. Try again later.") from error
 
 
 def _identity_of(source: object) -> int:

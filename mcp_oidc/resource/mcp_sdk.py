@@ -9,8 +9,8 @@ the SDK's own middleware, which does none of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,10 +28,11 @@ from starlette.authentication import AuthCredentials
 
 from mcp_oidc.conf import app_settings, configured_issuer
 from mcp_oidc.core.verification import Principal
-from mcp_oidc.errors import InvalidToken, UpstreamLoginRequired, UpstreamUnavailable
+from mcp_oidc.errors import InvalidToken
 from mcp_oidc.protocol.challenges import bearer_token
 from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Receive, Scope, Send, header
 from mcp_oidc.resource.bearer import find_endpoint, verify_token
+from mcp_oidc.resource.idp_tokens import telling
 from mcp_oidc.resource.workers import verification_workers
 
 # With DEBUG and without an ISSUER the server answers to any loopback name, as Django itself does.
@@ -81,12 +82,12 @@ def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = (
     return BearerMiddleware(WithSdkUser(app, _describe), resource, scopes=scopes)
 
 
-def auth_settings(resource: str = "/mcp") -> AuthSettings:
+def auth_settings(resource: str = "/mcp", *, scopes: Collection[str] = ()) -> AuthSettings:
     """The SDK's `AuthSettings` for `resource`: same issuer, resource and scopes as everywhere else.
 
-    Raises `ImproperlyConfigured` without an ISSUER, and for a URL that the SDK would write differently from us.
+    `scopes` are needed besides the resource's own. Raises `ImproperlyConfigured` without an ISSUER, and for a URL that the SDK would write differently from us.
     """
-    endpoint = find_endpoint(resource, issuer=configured_issuer())
+    endpoint = find_endpoint(resource, issuer=configured_issuer(), scopes=scopes)
     settings_of_sdk = AuthSettings.model_validate(
         {
             "issuer_url": endpoint.issuer,
@@ -118,19 +119,13 @@ def transport_security(resource: str = "/mcp") -> TransportSecuritySettings:
     return TransportSecuritySettings(allowed_hosts=sorted(hosts), allowed_origins=sorted(endpoint.origins))
 
 
-@contextmanager
-def tool_errors() -> Iterator[None]:
+def tool_errors() -> AbstractContextManager[None]:
     """Inside a tool, around what needs the identity provider: lets the model read why that failed.
 
     The SDK keeps the text of any exception but its own to itself. Raises `ToolError` for `UpstreamLoginRequired` and
     `UpstreamUnavailable`.
     """
-    try:
-        yield
-    except UpstreamLoginRequired as error:
-        raise ToolError("The user has to log in again: disconnect this server, and connect it anew.") from error
-    except UpstreamUnavailable as error:
-        raise ToolError("The identity provider does not answer. Try again later.") from error
+    return telling(ToolError)
 
 
 class WithSdkUser:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from mcp_oidc.core.audit import Caller
-from mcp_oidc.core.issuing import redeem_code
-from mcp_oidc.core.token_sets import TokenSet
 from mcp_oidc.models import AbstractClient, Identity
 from mcp_oidc.protocol.jwks import SigningJwk
-from tests.factories import ISSUER, open_for
 from tests.resource.clocks import Clock
-from tests.resource.worlds import PLAIN, Issue, World
+from tests.resource.entry_points import stop_servers
+from tests.resource.worlds import PLAIN, Issue, World, issuing
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers() -> Iterator[None]:
+    yield
+    stop_servers()
 
 
 @pytest.fixture
 def issue(public_client: AbstractClient, identity: Identity, signing_key: SigningJwk, caller: Caller) -> Issue:
     """Makes the tokens of a new connection: `issue(resource=..., scope=...)`; alice's, unless there is a `holder`."""
-
-    def issue_tokens(*, holder: Identity = identity, issuer: str = ISSUER, **params: str) -> TokenSet:
-        opened = open_for(public_client, holder, caller=caller, **{"scope": "openid mcp", **params})
-        return redeem_code(opened.request, public_client, issuer=issuer, caller=caller)
-
-    return issue_tokens
+    return issuing(public_client, identity, caller=caller)
 
 
 @pytest.fixture

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connections
 from django.test import AsyncClient, Client
 
 from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Message, Receive, Scope, Send
 from mcp_oidc.resource.context import get_principal
 from mcp_oidc.resource.idp_tokens import aget_idp_tokens
-from tests.resource.urls import describe
+from tests.resource.answers import describe
+from tests.resource.lifespans import Lifespans
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Answer:
 
 
 EntryPoint = Callable[[Call], Answer]
+METHODS = ("POST", "GET", "DELETE")
 
 
 def django_entry_point(prefix: str) -> EntryPoint:
@@ -70,7 +75,8 @@ def async_django_entry_point(prefix: str) -> EntryPoint:
     """The same by way of Django's ASGI handler."""
 
     def call(request: Call) -> Answer:
-        return async_to_sync(send)(request)
+        answer: Answer = _lifespans().run(send(request))
+        return answer
 
     async def send(request: Call) -> Answer:
         client = AsyncClient(enforce_csrf_checks=True, raise_request_exception=False)
@@ -147,6 +153,7 @@ ASGI_APPS = {
     "tokens": BearerMiddleware(tokens_app),
 }
 
+# Those that need no package besides. They take any body.
 ENTRY_POINTS: dict[str, EntryPoint] = {
     "decorator": django_entry_point("sync"),
     "async decorator": async_django_entry_point("async"),
@@ -155,6 +162,80 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     "drf": django_entry_point("drf"),
     "asgi": asgi_entry_point,
 }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An entry point, and how it differs: what it has to have installed, what it serves, and who refuses."""
+
+    call: EntryPoint
+    package: str = ""
+    # What it does not serve is a 405 for everybody.
+    methods: tuple[str, ...] = METHODS
+    # Whether refusals are ours, word for word, or a framework's own, which knows less.
+    is_ours: bool = True
+
+
+def mcp_entry_point(name: str) -> EntryPoint:
+    """A server of `tests.resource.mcp_apps`, started when it is first called."""
+
+    def call(request: Call) -> Answer:
+        app = _running(name, request.place, repr(settings.MCP_OIDC))
+        answer: Answer = _lifespans().run(_call_asgi(app, request, {}))
+        return answer
+
+    return speaking_mcp(call)
+
+
+def speaking_mcp(call: EntryPoint) -> EntryPoint:
+    """What is let through calls the tool `whoami`, and the text of the tool is taken for the answer."""
+
+    def call_tool(request: Call) -> Answer:
+        accept = {"Accept": "application/json, text/event-stream"}
+        body = CALL_WHOAMI if request.body == Call.body else request.body
+        answer = call(replace(request, body=body, headers={**accept, **request.headers}))
+        if answer.status != 200:
+            return answer
+        return replace(answer, body=answer.json["result"]["content"][0]["text"].encode())
+
+    return call_tool
+
+
+def stop_servers() -> None:
+    """Stop the servers that were started, in the end."""
+    if _lifespans.cache_info().currsize:
+        # Of the thread in which Django runs synchronous code of requests that it serves asynchronously.
+        _lifespans().run(sync_to_async(connections.close_all)())
+        _lifespans().stop()
+
+
+CALL_WHOAMI = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}'
+EVERY_ENTRY_POINT: dict[str, Kind] = {
+    **{name: Kind(call) for name, call in ENTRY_POINTS.items()},
+    "mcp SDK": Kind(mcp_entry_point("mcp SDK"), "mcp 2"),
+    "mcp SDK with auth": Kind(mcp_entry_point("mcp SDK with auth"), "mcp 2", is_ours=False),
+    "FastMCP": Kind(mcp_entry_point("FastMCP"), "fastmcp"),
+    "FastMCP with auth": Kind(mcp_entry_point("FastMCP with auth"), "fastmcp"),
+    "django-ninja": Kind(django_entry_point("ninja"), "django-ninja"),
+    "async django-ninja": Kind(async_django_entry_point("async-ninja"), "django-ninja"),
+    "django-mcpz": Kind(speaking_mcp(django_entry_point("mcpz")), "django-mcpz", methods=("POST",)),
+    "django-mcp-server": Kind(speaking_mcp(django_entry_point("mcp-server")), "django-mcp-server"),
+}
+
+
+@lru_cache(maxsize=1)
+def _lifespans() -> Lifespans:
+    return Lifespans()
+
+
+@lru_cache(maxsize=64)
+def _running(name: str, place: str, settings_of_then: str) -> ASGIApp:
+    """An app for each place and all settings, some of which are read only when it is made."""
+    from tests.resource.mcp_apps import BUILDERS, PLACES  # needs packages that need not be there
+
+    app = BUILDERS[name](*PLACES[place])
+    _lifespans().start(app)
+    return app
 
 
 def _arguments(prefix: str, request: Call) -> dict[str, Any]:

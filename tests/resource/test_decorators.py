@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
@@ -75,6 +76,14 @@ def test_options_is_answered_without_a_token_and_without_the_view(prefix: str) -
     answer = django_entry_point(prefix)(Call(method="OPTIONS"))
     assert answer.status == 204
     assert answer.body == b""
+
+
+def test_login_that_a_project_asks_of_every_view_is_not_asked_of_clients(
+    access_token: str, settings: LazySettings
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    assert call(Call()).status == 401
+    assert call(Call(authorization=f"Bearer {access_token}")).status == 200
 
 
 def test_head_needs_a_token_like_get() -> None:

@@ -1,8 +1,9 @@
-"""One view for each way of protecting one, for each of the two resources: `/<entry point>/mcp` and `/<...>/plain`."""
+"""One view for each way of protecting one, for each of the two resources: `/<entry point>/mcp` and `/<...>/plain`.
+
+Those that need a package of their own are in modules beside this one.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
@@ -12,23 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InsufficientScope, UpstreamUnavailable
 from mcp_oidc.resource.context import get_principal
 from mcp_oidc.resource.decorators import ProtectedMixin, protect
 from mcp_oidc.resource.drf import BearerAuthentication, HasScopes
 from mcp_oidc.resource.idp_tokens import aget_idp_tokens, get_idp_tokens
-
-
-def describe(principal: Principal, user_name: str) -> dict[str, Any]:
-    """What every entry point answers once it lets a request through."""
-    return {
-        "user": user_name,
-        "client": principal.client_id,
-        "subject": principal.subject,
-        "resource": principal.resource,
-        "scopes": list(principal.scopes),
-    }
+from tests.resource.answers import describe
+from tests.resource.installed import is_installed
 
 
 def sync_view(request: HttpRequest) -> HttpResponse:
@@ -122,4 +113,13 @@ urlpatterns = [
     path("drf/plain", ApiView.as_view(authentication_classes=[PlainResourceAuthentication])),
     path("drf/scoped", ScopedApiView.as_view()),
     path("drf/tokens", TokensApiView.as_view()),
+]
+urlpatterns += [
+    path("", include(f"tests.resource.{urls}"))
+    for package, urls in {
+        "django-ninja": "ninja_urls",
+        "django-mcpz": "mcpz_urls",
+        "django-mcp-server": "mcp_server_urls",
+    }.items()
+    if is_installed(package)
 ]
