@@ -85,7 +85,8 @@ def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = (
 def auth_settings(resource: str = "/mcp", *, scopes: Collection[str] = ()) -> AuthSettings:
     """The SDK's `AuthSettings` for `resource`: same issuer, resource and scopes as everywhere else.
 
-    `scopes` are needed besides the resource's own. Raises `ImproperlyConfigured` without an ISSUER, and for a URL that the SDK would write differently from us.
+    `scopes` are needed besides the resource's own. Raises `ImproperlyConfigured` without an ISSUER, and for a URL that
+    the SDK would write differently from us.
     """
     endpoint = find_endpoint(resource, issuer=configured_issuer(), scopes=scopes)
     settings_of_sdk = AuthSettings.model_validate(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from django.test import override_settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -20,3 +25,12 @@ def run_block(page: str, number: int, **given: Any) -> dict[str, Any]:
     names = {"__name__": f"docs:{page}", **given}
     exec(compile(blocks_of(page)[number], f"{page}, block {number}", "exec"), names)  # noqa: S102  # our own pages
     return names
+
+
+@contextmanager
+def serving_urls(names: dict[str, Any]) -> Iterator[None]:
+    """Django serves the `urlpatterns` of a block until the block of the `with` statement ends."""
+    module = ModuleType("docs_urls")
+    vars(module).update(names)
+    with override_settings(ROOT_URLCONF=module):
+        yield
