@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from hypothesis import settings as hypothesis_settings
 from joserfc.jwk import Key, import_key
 
-from mcp_oidc.core import clients, keys, outages
+from mcp_oidc.core import checked_tokens, clients, keys, living_cache, outages
 from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.clients import Registration
 from mcp_oidc.core.identities import local_identity
@@ -92,6 +92,8 @@ def _light_flushes() -> Iterator[None]:
 def _empty_process_caches() -> Iterator[None]:
     """A test must not meet the keys or cache entries of the one before, whose rows are gone."""
     keys.forget_keys()
+    checked_tokens.forget_checked()
+    living_cache.forget_living()
     outages.forget_outages()
     revalidation._patience = revalidation._Patience()
     refresh._vain = VainWaits()

@@ -266,6 +266,7 @@ def test_no_value_below_a_resource_makes_a_check_fail(project: Any, key: str, va
         ("CONNECTION_MAX_AGE", 0),
         ("CONSENT", "sometimes"),
         ("CONSENT_REMEMBER_LOCAL", "yes"),
+        ("VERIFICATION_CACHE", -1),
         ("REGISTRATION", False),
         ("REDIRECT_SCHEMES", "cursor"),
         ("REDIRECT_SCHEMES", ["javascript"]),
@@ -531,6 +532,14 @@ def test_deployment_with_a_cache_for_each_process_is_warned_of(project: Any) -> 
     project.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     assert messages() == []
     assert only_message(deploy=True).id == "mcp_oidc.W303"
+
+
+def test_deployment_that_remembers_verifications_for_long_is_warned_of(project: Any) -> None:
+    put(project, VERIFICATION_CACHE=61)
+    assert messages() == []
+    assert only_message(deploy=True).id == "mcp_oidc.W304"
+    put(project, VERIFICATION_CACHE=60)
+    assert messages(deploy=True) == []
 
 
 def test_scopes_may_be_written_as_one_string(project: Any) -> None:

@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from mcp_oidc.conf import app_settings
 from mcp_oidc.protocol.uris import is_loopback
 
+# Seconds.
+MAX_VERIFICATION_CACHE = 60
 _LOCAL_CACHE = "django.core.cache.backends.locmem.LocMemCache"
 
 
@@ -46,10 +48,22 @@ def check_cache(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
     return [checks.Warning("The default cache is one for each process.", hint=hint, id="mcp_oidc.W303")]
 
 
-def _read(key: str) -> str | None:
+@checks.register("mcp_oidc", deploy=True)
+def check_verification_cache(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """A process does not hear at once of what another one revoked."""
+    seconds = _read("VERIFICATION_CACHE")
+    if seconds is None or seconds <= MAX_VERIFICATION_CACHE:
+        return []
+    message = (
+        f"MCP_OIDC['VERIFICATION_CACHE'] is {seconds}: what one process revokes, others admit for so many seconds."
+    )
+    hint = 'Write "VERIFICATION_CACHE": 5 in MCP_OIDC: it saves nearly as many queries.'
+    return [checks.Warning(message, hint=hint, id="mcp_oidc.W304")]
+
+
+def _read(key: str) -> Any:
     try:
-        value: str | None = getattr(app_settings, key)
+        return getattr(app_settings, key)
     except ImproperlyConfigured:
         # Told by the check of that value.
         return None
-    return value

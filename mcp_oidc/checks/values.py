@@ -39,6 +39,7 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "CLIENT_UNUSED_LIFETIME": ("E122", "24 * 60 * 60"),
     "CLIENT_LIFETIME": ("E123", "90 * 24 * 60 * 60"),
     "CONSENT_REMEMBER_LOCAL": ("E124", "False"),
+    "VERIFICATION_CACHE": ("E125", "5"),
 }
 UPSTREAM_KEYS = (
     "ISSUER",

@@ -194,6 +194,11 @@ class Settings:
         return keys or tuple(str(key) for key in own)
 
     @property
+    def VERIFICATION_CACHE(self) -> int:
+        """Seconds for which a process takes a connection for alive without asking the database again. 0: it asks."""
+        return self._seconds("VERIFICATION_CACHE", 0, least=0)
+
+    @property
     def ADAPTER(self) -> type[Any]:
         """The class that holds every override, see `mcp_oidc.adapter.Adapter`."""
         path = self._dict.get("ADAPTER", "mcp_oidc.adapter.Adapter")

@@ -13,6 +13,7 @@ from mcp_oidc.core.clients import clients
 from mcp_oidc.core.clock import Now, from_now
 from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.key_rotation import delete_expired_keys
+from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.core.logins import forget_expired_logins
 from mcp_oidc.core.sessions import forget_ended_sessions
 from mcp_oidc.models import AbstractClient, Connection, UsedAssertion
@@ -95,6 +96,7 @@ def _delete_batch(candidates: QuerySet[AbstractClient], size: int) -> int | None
         batch = [client.pk for client in candidates.order_by("pk").select_for_update()[:size]]
         unused = list(candidates.filter(pk__in=batch).values_list("pk", flat=True))
         clients().filter(pk__in=unused).delete()
+        forget_living()
     return len(unused) if batch else None
 
 

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from mcp_oidc.core import audit
 from mcp_oidc.core.conflicts import retry_conflicts
+from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.core.revocation import revoke_host
 from mcp_oidc.models import ClientHost
 
@@ -47,6 +48,7 @@ def unblock_host(host: str, *, caller: audit.Caller = audit.NOBODY) -> None:
 def _decide(host: str, trust: ClientHost.Trust, note: str, caller: audit.Caller) -> None:
     with transaction.atomic():
         ClientHost.objects.update_or_create(host=host, defaults={"trust": trust, "note": note})
+        forget_living()
         outcome = "revoked" if trust == ClientHost.Trust.BLOCKED else "allowed"
         audit.record(_KINDS[trust], outcome, reason=host, caller=caller)
 

@@ -52,6 +52,10 @@ class KeyRing:
         return next((key for key in self.keys if key.kid == kid), None)
 
 
+class UnknownKey(Exception):
+    """Whether there is such a key has to be looked up."""
+
+
 class _Cache:
     """The ring that this process read last. Keys are no secret of one request: every thread may use them."""
 
@@ -94,6 +98,19 @@ def find_key(kid: str) -> SigningJwk | None:
     None is made here: a project's own transaction may be rolled back after it. Raises as `key_ring` does.
     """
     return _present_ring(KEYS_MAX_AGE).find(kid) or _present_ring(UNKNOWN_KEY_COOLDOWN).find(kid)
+
+
+def find_known_key(kid: str) -> SigningJwk:
+    """The published key of this id, where nobody has to wait for it. Raises `UnknownKey` where somebody has to."""
+    ring = _cache.ring
+    if app_settings.JWKS is not None:
+        ring = _present_ring(KEYS_MAX_AGE)
+    elif ring is not None and time.monotonic() - ring.read_at >= KEYS_MAX_AGE:
+        ring = None
+    key = ring.find(kid) if ring is not None else None
+    if key is None:
+        raise UnknownKey
+    return key
 
 
 def forget_keys() -> None:

@@ -17,6 +17,7 @@ from mcp_oidc.core.abandoned_tokens import announce_deletion
 from mcp_oidc.core.clock import Now
 from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.endings import end_all, end_connections
+from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.models import AbstractClient, Connection, Consent, Identity
 
 
@@ -131,6 +132,7 @@ def _decide_trust(
     with transaction.atomic():
         client.trust = trust
         client.save(update_fields=["trust", "updated"])
+        forget_living()
         audit.record(kind, outcome, client=client, caller=caller)
 
 
@@ -139,6 +141,7 @@ def _bury(client: AbstractClient, caller: audit.Caller) -> None:
     with transaction.atomic():
         living = type(client)._default_manager.filter(pk=client.pk, deleted_at=None)
         if living.update(deleted_at=Now()):
+            forget_living()
             audit.record("client.deleted", "revoked", client=client, caller=caller)
 
 

@@ -15,6 +15,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models.signals import post_save, pre_delete
 
+from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.core.revocation import revoke_deleted_user, revoke_user
 
 
@@ -51,6 +52,7 @@ def _note_save(
     # A fixture comes table by table: what the user has may not be there yet, or be about to go.
     if created or raw or not _was_active_saved(sender, update_fields) or instance.is_active:
         return
+    forget_living()
     revoke_user(instance, "user_inactive")
 
 

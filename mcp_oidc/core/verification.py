@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Exists, OuterRef
 
-from mcp_oidc.core.clock import Now
-from mcp_oidc.core.keys import find_key
+from mcp_oidc.core.checked_tokens import checked_claims
+from mcp_oidc.core.keys import UnknownKey, find_known_key
+from mcp_oidc.core.living import living_row, recalled_row
+from mcp_oidc.core.living_cache import LivingRow
 from mcp_oidc.core.sightings import see
-from mcp_oidc.core.users import has_active_column
 from mcp_oidc.errors import InvalidToken
-from mcp_oidc.models import AbstractClient, ClientHost, Connection, Identity
+from mcp_oidc.models import Identity
 from mcp_oidc.protocol.access_tokens import AccessTokenClaims
-from mcp_oidc.protocol.access_tokens import verify_access_token as verify_claims
 
 
 @dataclass(frozen=True)
@@ -59,45 +59,49 @@ class Principal:
 def verify_access_token(token: str, *, issuer: str, resource: str | None) -> Principal:
     """The principal of an access token that is good for `resource` (None: for any of ours).
 
-    A signature check, and one narrow query by primary key: connection, client and user are alive, and the same that
-    the token names. It reads the database that is written to, so a revocation bites at once. Raises `InvalidToken`.
+    A signature check, which is remembered, and one narrow query by primary key: connection, client and user are alive,
+    and the same that the token names. It reads the database that is written to, so a revocation bites at once; or
+    VERIFICATION_CACHE. Raises `InvalidToken`.
     """
-    return principal_of(verify_claims(token, find_key, issuer=issuer, audience=resource))
+    return principal_of(checked_claims(token, issuer=issuer, audience=resource))
+
+
+def recall_access_token(token: str, *, issuer: str, resource: str) -> Principal | None:
+    """What `verify_access_token` returns and raises, as far as no database has to be asked for it; else None.
+
+    It is for the event loop, which must not wait.
+    """
+    try:
+        claims = checked_claims(token, issuer=issuer, audience=resource, find_key=find_known_key)
+    except UnknownKey:
+        return None
+    row = recalled_row(claims.connection_id, generation=claims.generation)
+    return None if row is None else _admit(claims, row)
 
 
 def principal_of(claims: AccessTokenClaims) -> Principal:
     """The principal of a token that has been verified, if it still lives. Raises `InvalidToken`."""
-    row = _living_row(claims.connection_id)
-    if row is None or (row["subject"], row["client__client_id"], row["resource"]) != (
+    row = living_row(claims.connection_id, generation=claims.generation)
+    principal = _admit(claims, row)
+    if row is not None and row.seen_generation < claims.generation:
+        see(claims.connection_id, claims.generation)
+    return principal
+
+
+def _admit(claims: AccessTokenClaims, row: LivingRow | None) -> Principal:
+    if row is None or (row.subject, row.client_id, row.resource) != (
         claims.subject,
         claims.client_id,
         claims.audience,
     ):
         raise InvalidToken("The access token was revoked, or its user or client may no longer use it.")
-    if row["generation"] < claims.generation:
+    if row.generation < claims.generation:
         # A backup was restored; the refresh token that came with it moves the row forward.
         raise InvalidToken("The access token is not known any more.")
-    if row["seen_generation"] < claims.generation:
-        see(claims.connection_id, claims.generation)
     return _principal(claims, row)
 
 
-def _living_row(connection_id: uuid.UUID) -> Mapping[str, Any] | None:
-    living = Connection.objects.filter(pk=connection_id, revoked_at=None, expires_at__gt=Now())
-    blocked_host = ClientHost.objects.filter(host=OuterRef("client__host"), trust=ClientHost.Trust.BLOCKED)
-    return (
-        living.filter(~Exists(blocked_host), client__deleted_at=None, **_active_user())
-        .exclude(client__trust=AbstractClient.Trust.BLOCKED)
-        .values("subject", "client__client_id", "resource", "generation", "seen_generation", "user_id", "identity_id")
-        .first()
-    )
-
-
-def _active_user() -> dict[str, bool]:
-    return {"user__is_active": True} if has_active_column(get_user_model()) else {}
-
-
-def _principal(claims: AccessTokenClaims, row: Mapping[str, Any]) -> Principal:
+def _principal(claims: AccessTokenClaims, row: LivingRow) -> Principal:
     return Principal(
         subject=claims.subject,
         client_id=claims.client_id,
@@ -105,7 +109,12 @@ def _principal(claims: AccessTokenClaims, row: Mapping[str, Any]) -> Principal:
         resource=claims.audience,
         expires_at=claims.expires_at,
         connection_id=claims.connection_id,
-        user_id=row["user_id"],
-        identity_id=row["identity_id"],
-        claims=claims.extra,
+        user_id=row.user_id,
+        identity_id=row.identity_id,
+        claims=_copy(claims.extra),
     )
+
+
+def _copy(payload: Mapping[str, Any]) -> dict[str, Any]:
+    # The claims are remembered for later requests, and whoever gets these may change them.
+    return {name: deepcopy(value) if isinstance(value, (dict, list)) else value for name, value in payload.items()}

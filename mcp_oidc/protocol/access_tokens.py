@@ -91,6 +91,14 @@ def verify_access_token(token: str, find_key: KeyFinder, *, issuer: str, audienc
     Raises `InvalidToken` for everything else (RFC 9068 4).
     """
     claims = read_access_token(token, find_key, issuer=issuer)
+    require_good(claims, issuer=issuer, audience=audience)
+    return claims
+
+
+def require_good(claims: AccessTokenClaims, *, issuer: str, audience: str | None) -> None:
+    """Raise `InvalidToken` unless these are claims of `issuer`, for `audience` (None: for any), and good by now."""
+    if claims.issuer != issuer:
+        raise InvalidToken("The access token was issued by somebody else.")
     # RFC 8707 2: exactly this resource, never one that merely starts alike.
     if audience is not None and claims.audience != audience:
         raise InvalidToken("The access token is for another resource.")
@@ -99,7 +107,6 @@ def verify_access_token(token: str, find_key: KeyFinder, *, issuer: str, audienc
         raise InvalidToken("The access token has expired.")
     if claims.issued_at > now + LEEWAY + 60:
         raise InvalidToken("The access token is from the future.")
-    return claims
 
 
 def read_access_token(token: str, find_key: KeyFinder, *, issuer: str) -> AccessTokenClaims:

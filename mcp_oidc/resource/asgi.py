@@ -24,6 +24,7 @@ from mcp_oidc.resource.bearer import (
     Endpoint,
     Refusal,
     find_endpoint,
+    recall_principal,
     refuse,
     require_origin,
     require_principal,
@@ -46,7 +47,7 @@ class BearerMiddleware:
     """Lets only requests with a good access token for `resource` (a key of RESOURCES) through to `app`.
 
     `scopes` are needed besides the resource's own SCOPES. The app finds the principal in
-    `scope["mcp_oidc.principal"]` and by `get_principal()`. Verification runs in threads of its own. Refusals and
+    `scope["mcp_oidc.principal"]` and by `get_principal()`. The database is asked in threads of our own. Refusals and
     CORS, preflights included, are answered here; a page of an origin that is not allowed gets a 403.
     """
 
@@ -86,7 +87,9 @@ class BearerMiddleware:
             await _send(204, {}, b"", send)
             return
         authorization = header(scope, b"authorization")
-        principal = await verification_workers.run(partial(require_principal, authorization, endpoint))
+        principal = recall_principal(authorization, endpoint)
+        if principal is None:
+            principal = await verification_workers.run(partial(require_principal, authorization, endpoint))
         if is_tool_scoped(endpoint, scope["method"]):
             body = await _read_body(receive)
             require_tool_scopes(principal, body, endpoint)
@@ -97,7 +100,8 @@ class BearerMiddleware:
 
 def header(scope: Scope, name: bytes) -> str | None:
     """The value of a request header, named in lower case. One sent twice is a list: no bearer token, no origin."""
-    values = [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name]
+    length = len(name)
+    values = [value.decode("latin-1") for key, value in scope["headers"] if len(key) == length and key.lower() == name]
     return ",".join(values) if values else None
 
 

@@ -10,14 +10,16 @@ import json
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
+from django.conf import settings as django_settings
 from django.db import Error as DatabaseFailure
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from mcp_oidc.conf import Resource, app_settings
 from mcp_oidc.core.outages import tell_outage
-from mcp_oidc.core.verification import Principal, verify_access_token
+from mcp_oidc.core.recent import Recent
+from mcp_oidc.core.verification import Principal, recall_access_token, verify_access_token
 from mcp_oidc.errors import (
     AccessDenied,
     BearerError,
@@ -47,12 +49,16 @@ class Endpoint:
     issuer: str
     scopes: tuple[str, ...]
 
-    @property
+    @cached_property
     def origins(self) -> frozenset[str]:
         """The web origins whose pages may call it: our own, and CORS_ORIGINS."""
         # Browsers write hosts in lower case, whatever the settings do.
         own = {origin_of(url).lower() for url in (self.issuer, self.resource.identifier)}
         return app_settings.CORS_ORIGINS | own
+
+
+# With the settings that they were made of. While DEBUG the Host of a request decides about the issuer.
+_endpoints: Recent[tuple[str, str, tuple[str, ...]], tuple[object, Endpoint]] = Recent(64)
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,24 @@ def find_endpoint(key: str, *, issuer: str, scopes: Collection[str] = ()) -> End
 
     Raises `ImproperlyConfigured` for a key that is not there.
     """
-    resource = app_settings.resource(key, issuer)
-    return Endpoint(resource=resource, issuer=issuer, scopes=tuple(dict.fromkeys([*resource.scopes, *scopes])))
+    settings = getattr(django_settings, "MCP_OIDC", None)
+    place = (key, issuer, tuple(scopes))
+    known = _endpoints.get(place)
+    if known is None or known[0] is not settings:
+        known = settings, _make_endpoint(*place)
+        _endpoints.put(place, known)
+    return known[1]
+
+
+def recall_principal(authorization: str | None, endpoint: Endpoint) -> Principal | None:
+    """What `require_principal` returns and raises, as far as nobody has to wait for it; else None."""
+    principal = recall_token(bearer_token(authorization), endpoint)
+    return None if principal is None else _with_scopes(principal, endpoint)
+
+
+def recall_token(token: str, endpoint: Endpoint) -> Principal | None:
+    """What `verify_token` returns and raises, as far as nobody has to wait for it; else None."""
+    return recall_access_token(token, issuer=endpoint.issuer, resource=endpoint.resource.identifier)
 
 
 def require_principal(authorization: str | None, endpoint: Endpoint) -> Principal:
@@ -79,10 +101,7 @@ def require_principal(authorization: str | None, endpoint: Endpoint) -> Principa
     Raises `MissingToken` and `InvalidToken` (401), `InsufficientScope` (403), `InvalidRequest` (400, a malformed
     header), and `TemporarilyUnavailable` (503) while the database cannot say whether the token still lives.
     """
-    principal = verify_token(bearer_token(authorization), endpoint)
-    if not principal.has_scopes(endpoint.scopes):
-        raise InsufficientScope("The access token lacks a scope.", scopes=endpoint.scopes)
-    return principal
+    return _with_scopes(verify_token(bearer_token(authorization), endpoint), endpoint)
 
 
 def verify_token(token: str, endpoint: Endpoint) -> Principal:
@@ -121,6 +140,17 @@ def refuse(error: Refusable, endpoint: Endpoint) -> Refusal:
 def challenge(error: BearerError | InvalidRequest, endpoint: Endpoint) -> str:
     """The value of `WWW-Authenticate` for `error`."""
     return challenge_for(error, metadata_url=endpoint.resource.metadata_url, scopes=endpoint.scopes)
+
+
+def _make_endpoint(key: str, issuer: str, scopes: tuple[str, ...]) -> Endpoint:
+    resource = app_settings.resource(key, issuer)
+    return Endpoint(resource=resource, issuer=issuer, scopes=tuple(dict.fromkeys([*resource.scopes, *scopes])))
+
+
+def _with_scopes(principal: Principal, endpoint: Endpoint) -> Principal:
+    if not principal.has_scopes(endpoint.scopes):
+        raise InsufficientScope("The access token lacks a scope.", scopes=endpoint.scopes)
+    return principal
 
 
 def _verify_on_a_connection_that_lives(token: str, endpoint: Endpoint) -> Principal:

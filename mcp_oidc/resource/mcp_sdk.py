@@ -31,7 +31,7 @@ from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.protocol.challenges import bearer_token
 from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Receive, Scope, Send, header
-from mcp_oidc.resource.bearer import find_endpoint, verify_token
+from mcp_oidc.resource.bearer import find_endpoint, recall_token, verify_token
 from mcp_oidc.resource.idp_tokens import telling
 from mcp_oidc.resource.workers import verification_workers
 
@@ -67,7 +67,9 @@ class TokenVerifier:
         """
         endpoint = find_endpoint(self._resource, issuer=configured_issuer())
         try:
-            principal = await verification_workers.run(partial(verify_token, token, endpoint))
+            principal = recall_token(token, endpoint)
+            if principal is None:
+                principal = await verification_workers.run(partial(verify_token, token, endpoint))
         except InvalidToken:
             return None
         return _describe(principal, token)

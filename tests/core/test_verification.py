@@ -18,6 +18,7 @@ from mcp_oidc.core.clients import clients
 from mcp_oidc.core.connections import note_seen
 from mcp_oidc.core.key_rotation import save_key
 from mcp_oidc.core.keys import forget_keys, key_ring
+from mcp_oidc.core.living import forget_query
 from mcp_oidc.core.token_sets import TokenSet
 from mcp_oidc.core.verification import Principal, verify_access_token
 from mcp_oidc.errors import InvalidToken
@@ -168,5 +169,9 @@ def test_user_model_without_an_active_column_is_verified_too(
     token_set: TokenSet, user: AbstractBaseUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Simulated: AbstractBaseUser has `is_active` as a constant.
-    monkeypatch.setattr("mcp_oidc.core.verification._active_user", dict)
-    assert verify(token_set).user == user
+    monkeypatch.setattr("mcp_oidc.core.living._active_user", dict)
+    forget_query()
+    try:
+        assert verify(token_set).user == user
+    finally:
+        forget_query()
