@@ -13,12 +13,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 
 from mcp_oidc.core.checked_tokens import checked_claims
+from mcp_oidc.core.clients import clients
 from mcp_oidc.core.keys import UnknownKey, find_known_key
 from mcp_oidc.core.living import living_row, recalled_row
 from mcp_oidc.core.living_cache import LivingRow
 from mcp_oidc.core.sightings import see
 from mcp_oidc.errors import InvalidToken
-from mcp_oidc.models import Identity
+from mcp_oidc.models import AbstractClient, Identity
 from mcp_oidc.protocol.access_tokens import AccessTokenClaims
 
 
@@ -44,6 +45,11 @@ class Principal:
     def user(self) -> AbstractBaseUser:
         """The Django user. Read when it is first asked for; from async code, use `sync_to_async`."""
         return get_user_model()._default_manager.get(pk=self.user_id)
+
+    @cached_property
+    def client(self) -> AbstractClient:
+        """The MCP client, as it registered. Read when it is first asked for."""
+        return clients().get(client_id=self.client_id)
 
     @cached_property
     def identity(self) -> Identity | None:

@@ -16,7 +16,8 @@ from tests.resource.worlds import PLAIN, Issue, World, issuing
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _servers() -> Iterator[None]:
+def _servers(django_db_setup: None) -> Iterator[None]:
+    """Servers end before the database does, to which they have connections."""
     yield
     stop_servers()
 

@@ -3,7 +3,8 @@
 In an environment of its own, with version 1 of the `mcp` SDK:
 
     python -m pip install -e ".[mcp-server,test-base]"
-    python -m pytest --ds tests.projects.mcp_server -k "mcp-server or mcp_server" tests/resource
+    cd tests/resource
+    python -m pytest --ds tests.projects.mcp_server -k "mcp-server or mcp_server" test_{django_mcp_server,refusals}.py
 """
 
 from __future__ import annotations

@@ -59,15 +59,16 @@ def test_access_token_of_the_sdk_brings_them_too(idp_tokens: IdpTokens, access_t
     assert get_idp_tokens(described) == idp_tokens
 
 
-@pytest.mark.parametrize("prefix", ["sync", "drf"])
+@pytest.mark.parametrize("prefix", ["sync", "drf", "ninja"])
 def test_request_brings_them_too(prefix: str, idp_tokens: IdpTokens, access_token: str) -> None:
     method = "GET" if prefix == "drf" else "POST"
     answer = django_entry_point(prefix)(Call("tokens", f"Bearer {access_token}", method))
     assert answer.json == {"access_token": TOKENS_OF_ALICE}
 
 
-def test_async_view_finds_them(idp_tokens: IdpTokens, access_token: str) -> None:
-    answer = async_django_entry_point("async")(Call("tokens", f"Bearer {access_token}"))
+@pytest.mark.parametrize("prefix", ["async", "async-ninja"])
+def test_async_view_finds_them(prefix: str, idp_tokens: IdpTokens, access_token: str) -> None:
+    answer = async_django_entry_point(prefix)(Call("tokens", f"Bearer {access_token}"))
     assert answer.json == {"access_token": TOKENS_OF_ALICE}
 
 

@@ -26,6 +26,7 @@ from mcp_oidc.resource.context import get_principal
 from mcp_oidc.resource.idp_tokens import aget_idp_tokens, get_idp_tokens
 from mcp_oidc.resource.mcp_sdk import TokenVerifier, auth_settings, protect, tool_errors, transport_security
 from tests.factories import ISSUER
+from tests.resource.doc_pages import run_block
 from tests.resource.forgery import claims_of
 from tests.resource.live import Live, live
 from tests.resource.sdk_client import INITIALIZE, LIST_TOOLS, MODES, call_tool, post
@@ -207,6 +208,12 @@ class TestMiddlewareOfTheSdk:
         assert theirs["resource"] == server.resource
         assert theirs["authorization_servers"] == [server.url]
         assert theirs["scopes_supported"] == ["mcp"]
+
+
+def test_example_of_the_documentation_serves_its_tool(issue: Issue) -> None:
+    with live(issue, lambda: run_block("protect/mcp-sdk.md", 0)["app"]) as server:
+        assert post(server, "", INITIALIZE).status_code == 401
+        assert asyncio.run(call_tool(server.resource, server.token(), "whoami")).content[0].text == "alice"
 
 
 def test_verifier_fills_in_everything_that_the_sdk_asks_for(access_token: str) -> None:
