@@ -1,0 +1,1 @@
+"""Measurements: commands of their own, which the test run does not collect."""

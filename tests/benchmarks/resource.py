@@ -1,0 +1,187 @@
+"""What the guard costs: requests per second of a trivial ASGI app with and without it, and of others beside it.
+
+    python tests/benchmarks/resource.py [--seconds 5] [--workers 1 2] [--database postgres://user@host/postgres]...
+
+Without --database it is SQLite alone. On PostgreSQL it makes databases of its own, and drops them again. All
+contenders run under the same uvicorn, with uvloop and httptools where they are installed. Compare within a run only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# In the place of this directory, in which `resource` would be this module and not Python's.
+sys.path[0] = str(ROOT)
+
+from tests.benchmarks.load import Figures, drive  # noqa: E402
+
+OURS, DOT = "tests.benchmarks.project", "tests.benchmarks.dot_project"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A database with rows, and a file of the tokens for them."""
+
+    name: str
+    url: str
+    tokens: Path
+    public_key: str
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of the table, for a number of workers. `cache` is VERIFICATION_CACHE."""
+
+    title: str
+    app: str
+    filled: Filled
+    cache: int = 0
+    one_token: bool = False
+
+
+def main() -> None:
+    options = _options()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sqlite = f"sqlite:///{directory}/{{}}.sqlite3"
+        urls = [("SQLite", sqlite.format("ours"), sqlite.format("dot"))]
+        for server in options.database:
+            ours, dot = (stack.enter_context(scratch_database(server)) for _ in range(2))
+            urls.append(("PostgreSQL", ours, dot))
+        print(f"{'':44}{'workers':>8}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}{'refused':>9}")
+        for name, ours_url, dot_url in urls:
+            ours = fill(name, ours_url, OURS, directory / f"{name}-ours", options.tokens)
+            dot = fill(name, dot_url, DOT, directory / f"{name}-dot", options.tokens)
+            for workers in options.workers:
+                measure(contenders(ours, dot), workers, options.seconds)
+
+
+def contenders(ours: Filled, dot: Filled) -> list[Contender]:
+    """The first is what the others are compared with."""
+    listed = [
+        Contender("unguarded", "unguarded", ours),
+        Contender("guarded", "guarded", ours),
+        Contender("guarded, one token", "guarded", ours, one_token=True),
+        Contender("guarded, VERIFICATION_CACHE", "guarded", ours, cache=60),
+        Contender("guarded, VERIFICATION_CACHE, one token", "guarded", ours, cache=60, one_token=True),
+        Contender("DOT's OAuth2Authentication", "dot", dot),
+    ]
+    return [*listed, Contender("FastMCP's JWTVerifier", "fastmcp", ours)] if find_spec("fastmcp") else listed
+
+
+def measure(listed: list[Contender], workers: int, seconds: float) -> None:
+    """Print a line for each."""
+    bare = 0.0
+    for contender in listed:
+        figures = figures_of(contender, workers, seconds)
+        bare = bare or figures.per_second
+        title = f"{contender.filled.name}: {contender.title}"
+        ratio = figures.per_second / bare
+        print(
+            f"{title:44}{workers:>8}{figures.per_second:>12,.0f}{figures.p50:>9.2f}{figures.p99:>9.2f}{ratio:>7.2f}"
+            f"{figures.failures:>9}",
+            flush=True,
+        )
+
+
+def figures_of(contender: Contender, workers: int, seconds: float) -> Figures:
+    """Warmed up for a second first."""
+    tokens = contender.filled.tokens
+    if contender.one_token:
+        only = tokens.with_suffix(".one")
+        only.write_text(tokens.read_text().split()[0])
+        tokens = only
+    with serving(contender, workers) as port:
+        drive(port, tokens, 1)
+        return drive(port, tokens, seconds)
+
+
+@contextmanager
+def serving(contender: Contender, workers: int) -> Iterator[int]:
+    """The contender under uvicorn, in processes of its own, until the block ends. Gives its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    is_quick = find_spec("uvloop") is not None and find_spec("httptools") is not None
+    quick = ["--loop", "uvloop", "--http", "httptools"] if is_quick else []
+    command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.apps:app", "--port", str(port), *quick]
+    environment = {
+        **os.environ,
+        "CONTENDER": contender.app,
+        "DJANGO_SETTINGS_MODULE": DOT if contender.app == "dot" else OURS,
+        "DATABASE_URL": contender.filled.url,
+        "PUBLIC_KEY": contender.filled.public_key,
+        "VERIFICATION_CACHE": str(contender.cache),
+    }
+    limits = ["--workers", str(workers), "--no-access-log", "--log-level", "error", "--lifespan", "off"]
+    server = subprocess.Popen([*command, *limits], cwd=ROOT, env=environment, start_new_session=True)
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def fill(name: str, url: str, settings: str, tokens: Path, count: int) -> Filled:
+    """Make the tables, the rows and the tokens of a project."""
+    environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": settings}
+    command = [sys.executable, "-m", "tests.benchmarks.fill", str(tokens), str(count)]
+    said = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return Filled(name, url, tokens, said)
+
+
+@contextmanager
+def scratch_database(server: str) -> Iterator[str]:
+    """The URL of an empty database at a PostgreSQL server."""
+    import psycopg
+
+    name = f"mcp_oidc_benchmark_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        try:
+            yield f"{server.rpartition('/')[0]}/{name}"
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/mcp", timeout=5).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError("The server does not start.")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--tokens", type=int, default=1000, help="distinct tokens, each of a connection of its own")
+    parser.add_argument("--database", action="append", default=[], help="URL of a PostgreSQL server")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
