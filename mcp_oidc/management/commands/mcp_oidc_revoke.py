@@ -14,7 +14,6 @@ from django.utils.dateparse import parse_datetime
 
 from mcp_oidc.core.clients import clients
 from mcp_oidc.core.emergency import Extent, Reach, end_everything, extent_of
-from mcp_oidc.models import AbstractClient
 
 
 class Command(BaseCommand):
@@ -53,7 +52,7 @@ class Command(BaseCommand):
 def _reach(options: dict[str, Any]) -> Reach:
     before = _time(options["before"])
     if options["client"]:
-        return Reach(client=_client(options["client"]), before=before)
+        return _of_client(options["client"], before)
     if options["all"]:
         return Reach(before=before)
     return Reach(user=_user(options["user"], options["user_id"]), before=before)
@@ -81,11 +80,11 @@ def _user(name: str | None, key: str | None) -> AbstractBaseUser:
         raise CommandError(f"There is no user {name if name is not None else key}.") from None
 
 
-def _client(client_id: str) -> AbstractClient:
+def _of_client(client_id: str, before: datetime | None) -> Reach:
     client = clients().filter(client_id=client_id).first()
     if client is None:
         raise CommandError(f"There is no client {client_id}.")
-    return client
+    return Reach(client=client, before=before)
 
 
 def _name(reach: Reach) -> str:
