@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mcp_oidc.health import health
+from mcp_oidc.health import health, live
 from mcp_oidc.resource.metadata import protected_resource
 from mcp_oidc.server.authorization import authorize
 from mcp_oidc.server.backchannel_logout import backchannel_logout
@@ -54,4 +54,5 @@ urlpatterns = [
     path("oauth/backchannel-logout", backchannel_logout, name="backchannel_logout"),
     path("oauth/connections", connected_apps, name="connections"),
     path("health", health, name="health"),
+    path("health/live", live, name="live"),
 ]

@@ -9,6 +9,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.test import Client, override_settings
 
+from mcp_oidc import health
 from mcp_oidc.models import SigningKey
 from mcp_oidc.protocol.jwks import generate_jwk
 from tests.factories import ISSUER
@@ -19,8 +20,12 @@ pytestmark = pytest.mark.django_db
 def status_of(client: Client) -> tuple[int, str]:
     response = client.get("/health")
     assert response["Cache-Control"] == "no-store"
-    assert set(response.json()) == {"status"}
+    assert set(response.json()) == {"status", "database", "keys", "cache"}
     return response.status_code, response.json()["status"]
+
+
+def parts_of(client: Client) -> dict[str, str]:
+    return {name: value for name, value in client.get("/health").json().items() if name != "status"}
 
 
 def keys_of_the_settings(jwks: str) -> Any:
@@ -58,6 +63,8 @@ def test_server_without_a_database_is_not(
     jwks = json.dumps({"keys": [generate_jwk("ES256").private]}) if has_own_keys else ""
     with keys_of_the_settings(jwks), connection.execute_wrapper(refuse):
         assert status_of(client) == (503, "unavailable")
+        assert parts_of(client)["database"] == "unavailable"
+        assert client.get("/health/live").status_code == 200
     assert status_of(client) == (200, "ok")
 
 
@@ -65,6 +72,7 @@ def test_server_without_a_database_is_not(
 def test_server_that_cannot_sign_is_not(client: Client) -> None:
     with keys_of_the_settings('{"keys": []}'):
         assert status_of(client) == (503, "unavailable")
+        assert parts_of(client) == {"database": "ok", "keys": "unavailable", "cache": "ok"}
 
 
 @pytest.mark.requirement("health")
@@ -74,6 +82,25 @@ def test_server_that_has_lost_the_secret_of_its_key_is_not(client: Client) -> No
         assert status_of(client) == (503, "unavailable")
 
 
+@pytest.mark.requirement("health")
+def test_server_without_its_cache_works_on(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(key: str) -> None:
+        raise ConnectionError("redis://:secret@cache is gone")
+
+    monkeypatch.setattr(health.cache, "get", refuse)
+    assert status_of(client) == (200, "degraded")
+    assert parts_of(client) == {"database": "ok", "keys": "ok", "cache": "unavailable"}
+    assert "secret" not in client.get("/health").content.decode()
+
+
+def test_process_that_answers_lives_and_asks_nobody(client: Client, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        response = client.get("/health/live")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert response["Cache-Control"] == "no-store"
+
+
 def test_head_is_answered_and_other_methods_are_not(client: Client) -> None:
-    assert client.head("/health").status_code == 200
-    assert client.post("/health").status_code == 405
+    for path in ("/health", "/health/live"):
+        assert client.head(path).status_code == 200
+        assert client.post(path).status_code == 405
