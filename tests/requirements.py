@@ -514,6 +514,11 @@ RESOURCE: list[Requirement] = [
         "A tool with scopes of its own is not called without them, whatever the headers say that the body calls.",
     ),
     Requirement(
+        "remote-idp-tokens",
+        "issue 6",
+        "A resource elsewhere gets the provider's token for its own living tokens, and tells a login from an outage.",
+    ),
+    Requirement(
         "remote-revocation",
         "issue 4, DESIGN.md 4",
         "A resource elsewhere that introspects refuses what was revoked, at once or within the time it was given.",
