@@ -514,6 +514,11 @@ RESOURCE: list[Requirement] = [
         "A tool with scopes of its own is not called without them, whatever the headers say that the body calls.",
     ),
     Requirement(
+        "remote-journey",
+        "issue 6",
+        "A client finds a server in another process, logs in and is stepped up, and its tools call the provider.",
+    ),
+    Requirement(
         "remote-idp-tokens",
         "issue 6",
         "A resource elsewhere gets the provider's token for its own living tokens, and tells a login from an outage.",

@@ -224,7 +224,7 @@ FAULTS: list[bytes | Exception] = [
     b"{}",
     b'{"access_token": "x", "token_type": "Bearer"}',
     b'{"access_token": "x", "token_type": "N_A", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"}',
-    b'{"access_token": 7, "token_type": "Bearer", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"}',
+    b'{"access_token": 7, "token_type": "Bearer", "issued_token_type": "urn:ietf:params:oauth:token-type:jwt"}',
     b"[" * 100_000,
 ]
 
