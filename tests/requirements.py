@@ -519,6 +519,11 @@ RESOURCE: list[Requirement] = [
         "A client finds a server in another process, logs in and is stepped up, and its tools call the provider.",
     ),
     Requirement(
+        "remote-other-languages",
+        "issue 6",
+        "What the documentation has for other libraries refuses what ours does, and treats an outage as one.",
+    ),
+    Requirement(
         "remote-idp-tokens",
         "issue 6",
         "A resource elsewhere gets the provider's token for its own living tokens, and tells a login from an outage.",
