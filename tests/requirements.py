@@ -524,6 +524,9 @@ RESOURCE: list[Requirement] = [
         "What the documentation has for other libraries refuses what ours does, and treats an outage as one.",
     ),
     Requirement(
+        "remote-metadata", "RFC 9728 3", "A resource elsewhere serves its own metadata, at its own host, to everybody."
+    ),
+    Requirement(
         "remote-idp-tokens",
         "issue 6",
         "A resource elsewhere gets the provider's token for its own living tokens, and tells a login from an outage.",

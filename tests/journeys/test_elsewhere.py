@@ -20,7 +20,7 @@ from tests.journeys.mcp_users import McpUser
 from tests.journeys.servers import Sample, free_port
 from tests.resource.doc_pages import blocks_of
 
-pytestmark = [pytest.mark.long, pytest.mark.requirement("remote-journey")]
+pytestmark = pytest.mark.long
 
 # Any import of it fails.
 NO_DJANGO = "import sys\nsys.modules['django'] = None\n"
@@ -70,6 +70,7 @@ def elsewhere(identity_provider: str, tmp_path_factory: pytest.TempPathFactory) 
         yield Elsewhere(sample, port, {**added, "ISSUER": sample.url, "RESOURCE": resource, "USERINFO": userinfo})
 
 
+@pytest.mark.requirement("remote-journey")
 def test_fastmcp_elsewhere_is_found_logged_in_at_and_calls_the_provider_as_the_user(
     elsewhere: Elsewhere, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from tests.resource.issuers import PublishedIssuer, published_issuer
 from tests.resource.refusals import BAD_TOKENS
 from tests.resource.worlds import PLAIN, World, issuing
 
-pytestmark = [pytest.mark.long, pytest.mark.django_db, pytest.mark.requirement("remote-other-languages")]
+pytestmark = [pytest.mark.long, pytest.mark.django_db]
 
 Ask = Callable[..., Any]
 
@@ -65,11 +65,13 @@ def ask(issuer: PublishedIssuer, node_home: Path) -> Iterator[Ask]:
         process.stdin.close()
 
 
+@pytest.mark.requirement("remote-other-languages")
 def test_good_token_is_taken_and_every_bad_one_is_refused(ask: Ask, world: World) -> None:
     assert ask(verify=world.access_token) == 200
     assert {row.__name__: ask(verify=row(world)) for row in BAD_TOKENS} == {row.__name__: 401 for row in BAD_TOKENS}
 
 
+@pytest.mark.requirement("remote-other-languages")
 def test_keys_are_kept_renewed_looked_for_and_outlive_an_outage(
     ask: Ask, world: World, issuer: PublishedIssuer
 ) -> None:
