@@ -81,7 +81,10 @@ class AccessDenied(OAuthError):
 
 
 class LoginRequired(OAuthError):
-    """OpenID Connect Core 3.1.2.6: `prompt=none`, but nobody is logged in."""
+    """OpenID Connect Core 3.1.2.6: `prompt=none`, but nobody is logged in.
+
+    At the token endpoint: the identity provider's token can be had by a new login only (RFC 8693 2.2.2).
+    """
 
     code = "login_required"
 

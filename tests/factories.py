@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from mcp_oidc.protocol import pkce
 from mcp_oidc.protocol.authorization_requests import parse_request
 from mcp_oidc.protocol.client_metadata import ClientMetadata, parse_client_metadata
 from mcp_oidc.protocol.opaque_tokens import parse_token
+from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE
 
 ISSUER = "http://testserver"
 RESOURCE = "http://testserver/mcp"
@@ -77,7 +79,10 @@ def open_for(client: AbstractClient, identity: Identity, *, caller: Caller, **pa
     return Opened(Connection.objects.get(pk=token.connection_id), client, code, verifier)
 
 
-def add_resource_server(*resources: str, auth_method: str = "client_secret_basic") -> Registration:
+def add_resource_server(
+    *resources: str, auth_method: str = "client_secret_basic", exchanges: bool = False, keys: Mapping[str, Any] = {}
+) -> Registration:
     """A resource server elsewhere, as an operator adds it: no app of a user, with resources as RESOURCES names them."""
-    metadata = ClientMetadata((), auth_method, (), application_type="web", name="Tools elsewhere", scope="")
+    grants = (TOKEN_EXCHANGE,) if exchanges else ()
+    metadata = ClientMetadata((), auth_method, grants, "web", name="Tools elsewhere", scope="", keys=keys)
     return register_by_hand(clients().model(serves="\n".join(resources)), metadata, caller=Caller())

@@ -302,6 +302,26 @@ SERVER: list[Requirement] = [
     Requirement(
         "introspection-operator-only", "issue 4", "No registration and no document makes a client a resource server."
     ),
+    Requirement(
+        "exchange-response",
+        "RFC 8693 2.2.1, issue 6",
+        "A resource server gets the provider's access token for a token that came to it, and nothing else of the user.",
+    ),
+    Requirement(
+        "exchange-subject", "RFC 8693 2.2.2", "A subject token that is dead, or for another resource, is refused alike."
+    ),
+    Requirement("exchange-errors", "RFC 8693 2.2.2", "What is not exchanged is refused in the protocol's terms."),
+    Requirement(
+        "exchange-operator-only",
+        "issue 6",
+        "Only a client that an operator allows it exchanges tokens; no registration and no document does.",
+    ),
+    Requirement(
+        "exchange-outage",
+        "issue 6, DESIGN.md 4",
+        "An outage of the provider is a 503 at token exchange, and the need for a login an error of its own.",
+    ),
+    Requirement("exchange-recorded", "issue 6", "That a provider's token was handed out is recorded, without it."),
     Requirement("revocation-expired", "issue 4", "A client ends its connection with an access token that has expired."),
     Requirement(
         "userinfo-claims", "OpenID Connect Core 5.3, 5.4", "Userinfo tells the claims that the scopes release."
@@ -492,6 +512,24 @@ RESOURCE: list[Requirement] = [
         "resource-scopes-of-tools",
         "MCP authorization, Scope Challenge Handling",
         "A tool with scopes of its own is not called without them, whatever the headers say that the body calls.",
+    ),
+    Requirement(
+        "remote-journey",
+        "issue 6",
+        "A client finds a server in another process, logs in and is stepped up, and its tools call the provider.",
+    ),
+    Requirement(
+        "remote-other-languages",
+        "issue 6",
+        "What the documentation has for other libraries refuses what ours does, and treats an outage as one.",
+    ),
+    Requirement(
+        "remote-metadata", "RFC 9728 3", "A resource elsewhere serves its own metadata, at its own host, to everybody."
+    ),
+    Requirement(
+        "remote-idp-tokens",
+        "issue 6",
+        "A resource elsewhere gets the provider's token for its own living tokens, and tells a login from an outage.",
     ),
     Requirement(
         "remote-revocation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -13,7 +14,8 @@ from mcp_oidc.conf import app_settings, issuer_of
 from mcp_oidc.core.introspection import identify_resource
 from mcp_oidc.errors import InvalidClientMetadata, InvalidRedirectUri
 from mcp_oidc.models import AbstractClient
-from mcp_oidc.protocol.client_metadata import ClientMetadata, parse_client_metadata
+from mcp_oidc.protocol.client_metadata import GRANT_TYPES, ClientMetadata, parse_client_metadata
+from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[AbstractClient]
@@ -51,9 +53,19 @@ class ClientForm(_ModelForm):
         help_text=_("A secret is made by this server and shown once."),
     )
 
+    exchanges = forms.BooleanField(
+        label=_("Token exchange"),
+        required=False,
+        help_text=_(
+            "Lets this resource server fetch the identity provider's access token of every user who calls it, with all "
+            "that this token may do there. Leave it off unless its tools call APIs in their users' names."
+        ),
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
+            self.initial["exchanges"] = self.instance.exchanges_tokens
             self.initial["redirect_uris"] = "\n".join(self.instance.redirect_uris.split())
 
     def clean_serves(self) -> str:
@@ -69,6 +81,8 @@ class ClientForm(_ModelForm):
         method = values.get("token_endpoint_auth_method", self.instance.token_endpoint_auth_method)
         if values.get("serves") and method == "none":
             self.add_error("serves", _("Only a client with a secret may introspect."))
+        if values.get("exchanges") and not self.data.get("serves", "").strip():
+            self.add_error("exchanges", _("Only a client that serves resources may exchange tokens."))
         if "name" in values and "redirect_uris" in values:
             self._read_metadata(values, method)
         return values
@@ -81,10 +95,13 @@ class ClientForm(_ModelForm):
             self.metadata = ClientMetadata((), method, (), application_type="web", name=values["name"], scope="")
         else:
             self.add_error("redirect_uris", self.fields["redirect_uris"].error_messages["required"])
+        if values.get("exchanges") and not self.errors:
+            self.metadata = replace(self.metadata, grant_types=(*self.metadata.grant_types, TOKEN_EXCHANGE))
 
     def _read_app(self, values: dict[str, Any], method: str) -> None:
         document = {
             **self.instance.metadata,
+            "grant_types": [grant for grant in self.instance.grant_types if grant in GRANT_TYPES],
             "client_name": values["name"],
             "redirect_uris": values["redirect_uris"].split(),
             "token_endpoint_auth_method": method,

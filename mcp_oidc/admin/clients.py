@@ -53,13 +53,14 @@ class ClientAdmin(DecidingAdmin):
     list_filter = (StateFilter, "registration_source", "last_used_at", "created")
     search_fields = ("name", "client_id", "redirect_uris")
     ordering = ("-pk",)
-    form_fields = ("name", "redirect_uris", "token_endpoint_auth_method", "serves")
+    form_fields = ("name", "redirect_uris", "token_endpoint_auth_method", "serves", "exchanges")
     fields = (
         "name",
         "client_id",
         "redirect_uris",
         "token_endpoint_auth_method",
         "serves",
+        "exchanges",
         "registration_source",
         "state",
         "trust",
@@ -70,6 +71,9 @@ class ClientAdmin(DecidingAdmin):
         "last_used_at",
         "deleted_at",
     )
+
+    # To those who may only look.
+    shown_instead = {"redirect_uris": "redirect_uri_list", "exchanges": "exchanges_tokens"}
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         # With another application model there is one mistake to tell, and our own check tells it.
@@ -92,12 +96,12 @@ class ClientAdmin(DecidingAdmin):
             return self.form_fields
         if self.has_change_permission(request, obj):
             return self.fields
-        return tuple("redirect_uri_list" if name == "redirect_uris" else name for name in self.fields)
+        return tuple(self.shown_instead.get(name, name) for name in self.fields)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
             return ()
-        editable = ("name", "redirect_uris", "serves") if self.has_change_permission(request, obj) else ()
+        editable = ("name", "redirect_uris", "serves", "exchanges") if self.has_change_permission(request, obj) else ()
         return tuple(name for name in self.get_fields(request, obj) if name not in editable)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -209,6 +213,10 @@ class ClientAdmin(DecidingAdmin):
     @admin.display(description=gettext_lazy("redirect URIs"))
     def redirect_uri_list(self, row: AbstractClient) -> str:
         return lines(row.redirect_uris)
+
+    @admin.display(description=gettext_lazy("token exchange"), boolean=True)
+    def exchanges_tokens(self, row: AbstractClient) -> bool:
+        return row.exchanges_tokens
 
     @admin.display(description=gettext_lazy("registered metadata"))
     def metadata_text(self, row: AbstractClient) -> SafeString:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mcp_oidc.conf.reading import is_url, read_scopes, wrong
+from mcp_oidc.protocol.resource_metadata import metadata_url_of
 from mcp_oidc.protocol.uris import origin_of
 
 
@@ -30,9 +31,7 @@ class Resource:
     @property
     def metadata_url(self) -> str:
         """Where the protected resource metadata is (RFC 9728 3.1)."""
-        # A slash that only ends the host is taken away first.
-        path = "" if self.path == "/" else self.path
-        return f"{origin_of(self.identifier)}/.well-known/oauth-protected-resource{path}"
+        return metadata_url_of(self.identifier)
 
 
 def check_resources(value: object) -> Mapping[str, Mapping[str, Any]]:

@@ -53,28 +53,29 @@ def identify_resource(entry: str, issuer: str) -> str | None:
     return identifier if identifier in known else None
 
 
+def is_served(audience: str, client: AbstractClient, issuer: str) -> bool:
+    """Whether an operator lets the client serve the resource of this identifier."""
+    # Whatever a client says of itself, only an operator makes it a resource server.
+    if client.registration_source != AbstractClient.RegistrationSource.MANUAL:
+        return False
+    return any(identify_resource(entry, issuer) == audience for entry in client.serves.split())
+
+
 def _describe_access_token(token: str, client: AbstractClient, issuer: str) -> dict[str, Any]:
     claims = verify_access_token(token, find_key, issuer=issuer, audience=None)
-    is_served = _is_served(claims.audience, client, issuer)
+    is_served_here = is_served(claims.audience, client, issuer)
     # First of all: with a token that came to a stranger nobody proves that its client has it.
-    if not is_served and claims.client_id != client.client_id:
+    if not is_served_here and claims.client_id != client.client_id:
         raise InvalidToken("The access token is neither of this client nor for it.")
     principal_of(claims)
     # A client has no business in what an adapter tells the resource.
-    return {**(claims.added if is_served else {}), **_description(claims)}
+    return {**(claims.added if is_served_here else {}), **_description(claims)}
 
 
 def _description(claims: AccessTokenClaims) -> dict[str, Any]:
     names = ("iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "auth_time")
     payload = claims.as_dict()
     return {"active": True, "token_type": "Bearer", **{name: payload[name] for name in names if name in payload}}
-
-
-def _is_served(audience: str, client: AbstractClient, issuer: str) -> bool:
-    # Whatever a client says of itself, only an operator makes it a resource server.
-    if client.registration_source != AbstractClient.RegistrationSource.MANUAL:
-        return False
-    return any(identify_resource(entry, issuer) == audience for entry in client.serves.split())
 
 
 def _describe_refresh_token(opaque: OpaqueToken, client: AbstractClient, issuer: str) -> dict[str, Any]:

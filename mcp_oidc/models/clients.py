@@ -12,6 +12,7 @@ from oauth2_provider.models import AbstractApplication
 
 from mcp_oidc.conf import app_settings
 from mcp_oidc.models.managers import PrimaryManager
+from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE
 from mcp_oidc.protocol.uris import check_redirect_uri
 
 # Read once, as Django does for AUTH_USER_MODEL. Without it `check` says which line to add.
@@ -98,6 +99,11 @@ class AbstractClient(AbstractApplication):  # type: ignore[misc]  # DOT is untyp
     def grant_types(self) -> list[str]:
         """The grant types that it registered (RFC 7591)."""
         return list(self.metadata.get("grant_types", ["authorization_code", "refresh_token"]))
+
+    @property
+    def exchanges_tokens(self) -> bool:
+        """Whether an operator lets it exchange its users' tokens for those of the identity provider (RFC 8693)."""
+        return TOKEN_EXCHANGE in self.grant_types
 
     def is_usable(self, request: Any) -> bool:
         """DOT's question whether the client may be used."""

@@ -16,6 +16,7 @@ from mcp_oidc.protocol.uris import check_redirect_uri, check_web_uri, host_of
 
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+# What a client may register. Token exchange is not among it: an operator gives that to a resource server.
 GRANT_TYPES = ("authorization_code", "refresh_token")
 MAX_REDIRECT_URIS = 20
 MAX_LIST = 20

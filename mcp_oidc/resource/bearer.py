@@ -6,9 +6,7 @@ authorization, "Access Token Usage"; RFC 6750 2.3 warns of both).
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -21,24 +19,14 @@ from mcp_oidc.core.outages import tell_outage
 from mcp_oidc.core.recent import Recent
 from mcp_oidc.core.verification import Principal, recall_access_token, verify_access_token
 from mcp_oidc.errors import (
-    AccessDenied,
     BearerError,
     InsufficientScope,
     InvalidRequest,
-    InvalidToken,
-    OAuthError,
     TemporarilyUnavailable,
-    UpstreamLoginRequired,
-    UpstreamUnavailable,
 )
 from mcp_oidc.protocol.challenges import bearer_token, challenge_for
 from mcp_oidc.protocol.uris import origin_of
-
-logger = logging.getLogger("mcp_oidc.resource")
-
-# What an entry point answers with a refusal, whether it came up here or in the code behind it.
-Refusable = OAuthError | UpstreamLoginRequired | UpstreamUnavailable
-REFUSABLE = (OAuthError, UpstreamLoginRequired, UpstreamUnavailable)
+from mcp_oidc.resource.refusals import Refusable, Refusal, foreign_origin, make_refusal
 
 
 @dataclass(frozen=True)
@@ -59,15 +47,6 @@ class Endpoint:
 
 # With the settings that they were made of. While DEBUG the Host of a request decides about the issuer.
 _endpoints: Recent[tuple[str, str, tuple[str, ...]], tuple[object, Endpoint]] = Recent(64)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An answer without the protected thing in it, for any framework to send."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 def find_endpoint(key: str, *, issuer: str, scopes: Collection[str] = ()) -> Endpoint:
@@ -115,26 +94,15 @@ def verify_token(token: str, endpoint: Endpoint) -> Principal:
 
 
 def require_origin(origin: str | None, endpoint: Endpoint) -> None:
-    """Raise `AccessDenied` for a page of another site, which reached us by DNS rebinding or without being allowed.
-
-    MCP transports, "Streamable HTTP", security warning: servers must validate Origin and answer 403.
-    """
+    """Raise `AccessDenied` for a page of an origin that may not call this endpoint."""
     if origin is not None and origin not in endpoint.origins:
-        raise AccessDenied("Pages of this origin may not call this server.", log="request of a foreign origin refused")
+        raise foreign_origin()
 
 
 def refuse(error: Refusable, endpoint: Endpoint) -> Refusal:
     """The answer to a request that ended in `error`."""
-    error = _in_terms_of(endpoint, error)
-    if error.log:
-        level = logging.WARNING if error.status >= 500 else logging.INFO
-        logger.log(level, "%s: %s", endpoint.resource.identifier, error.log)
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    if isinstance(error, (BearerError, InvalidRequest)):
-        headers["WWW-Authenticate"] = challenge(error, endpoint)
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    return Refusal(error.status, headers, json.dumps(error.as_dict()).encode())
+    resource = endpoint.resource
+    return make_refusal(error, resource=resource.identifier, metadata_url=resource.metadata_url, scopes=endpoint.scopes)
 
 
 def challenge(error: BearerError | InvalidRequest, endpoint: Endpoint) -> str:
@@ -161,16 +129,3 @@ def _verify_on_a_connection_that_lives(token: str, endpoint: Endpoint) -> Princi
         # The database closed a connection that was kept, and Django notices at the next query only: ours, most often.
         close_old_connections()
         return verify()
-
-
-def _in_terms_of(endpoint: Endpoint, error: Refusable) -> OAuthError:
-    if isinstance(error, UpstreamLoginRequired):
-        # The one answer that makes an MCP client send its user through the login again.
-        return InvalidToken("The user has to log in at the identity provider again.")
-    if isinstance(error, UpstreamUnavailable):
-        return TemporarilyUnavailable("The identity provider does not answer.")
-    if isinstance(error, InsufficientScope):
-        # One challenge for all: a client that is stepped up twice in a row gives up.
-        scopes = tuple(dict.fromkeys([*endpoint.scopes, *error.scopes]))
-        return InsufficientScope(error.description, scopes=scopes, log=error.log)
-    return error

@@ -17,8 +17,9 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from mcp_oidc.conf import issuer_of
-from mcp_oidc.resource.bearer import REFUSABLE, Endpoint, Refusable, find_endpoint, refuse
+from mcp_oidc.resource.bearer import Endpoint, find_endpoint, refuse
 from mcp_oidc.resource.context import acting_for
+from mcp_oidc.resource.refusals import REFUSABLE, Refusable
 from mcp_oidc.resource.requests import admit, response_to, roll_back
 
 View = Callable[..., Any]

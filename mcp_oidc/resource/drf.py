@@ -27,16 +27,8 @@ from rest_framework.views import exception_handler as default_exception_handler
 from mcp_oidc.conf import app_settings, issuer_of
 from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InsufficientScope, MissingToken, OAuthError
-from mcp_oidc.resource.bearer import (
-    REFUSABLE,
-    Endpoint,
-    Refusal,
-    challenge,
-    find_endpoint,
-    refuse,
-    require_origin,
-    require_principal,
-)
+from mcp_oidc.resource.bearer import Endpoint, challenge, find_endpoint, refuse, require_origin, require_principal
+from mcp_oidc.resource.refusals import REFUSABLE, Refusal
 from mcp_oidc.resource.tool_scopes import body_of, is_tool_scoped, require_tool_scopes
 
 

@@ -27,12 +27,15 @@ from starlette.routing import Route
 
 from mcp_oidc.conf import configured_issuer
 from mcp_oidc.core.verification import Principal
+from mcp_oidc.protocol.resource_metadata import CACHE_CONTROL
 from mcp_oidc.protocol.uris import origin_of
-from mcp_oidc.resource.asgi import ASGIApp, BearerMiddleware, Receive, Scope, Send
+from mcp_oidc.resource.asgi import BearerMiddleware
+from mcp_oidc.resource.asgi_messages import ASGIApp, Receive, Scope, Send
 from mcp_oidc.resource.bearer import find_endpoint
-from mcp_oidc.resource.idp_tokens import telling
-from mcp_oidc.resource.mcp_sdk import TokenVerifier, WithSdkUser, members_of
-from mcp_oidc.resource.metadata import CACHE_CONTROL, metadata_of
+from mcp_oidc.resource.mcp_sdk import TokenVerifier
+from mcp_oidc.resource.metadata import metadata_of
+from mcp_oidc.resource.sdk_user import WithSdkUser, members_of
+from mcp_oidc.resource.telling import telling
 
 
 class PrincipalToken(AccessToken):

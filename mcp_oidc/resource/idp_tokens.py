@@ -12,12 +12,9 @@ Where they cannot be had, `UpstreamLoginRequired` is raised, and what becomes of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from mcp_oidc.core.upstream_tokens import IdpTokens
 from mcp_oidc.core.verification import Principal
-from mcp_oidc.errors import TemporarilyUnavailable, UpstreamLoginRequired, UpstreamUnavailable
+from mcp_oidc.errors import UpstreamLoginRequired
 from mcp_oidc.resource.context import get_principal
 from mcp_oidc.resource.workers import fresh_connections, upstream_workers
 from mcp_oidc.upstream.refresh import fresh_tokens
@@ -41,17 +38,6 @@ async def aget_idp_tokens(source: object = None) -> IdpTokens:
     """`get_idp_tokens` for async code. Raises `TemporarilyUnavailable` too, when too many wait for the IdP."""
     identity_id = _identity_of(source)
     return await upstream_workers.run(lambda: fresh_tokens(identity_id))
-
-
-@contextmanager
-def telling(error_class: type[Exception]) -> Iterator[None]:
-    """Raises `error_class`, whose text a framework tells the model, for what only the user or time can mend."""
-    try:
-        yield
-    except UpstreamLoginRequired as error:
-        raise error_class("The user has to log in again: disconnect this server, and connect it anew.") from error
-    except (UpstreamUnavailable, TemporarilyUnavailable) as error:
-        raise error_class("The identity provider does not answer. Try again later.") from error
 
 
 def _identity_of(source: object) -> int:

@@ -9,30 +9,27 @@ the SDK's own middleware, which does none of these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl, ConfigDict, Field
-from starlette.authentication import AuthCredentials
 
 from mcp_oidc.conf import app_settings, configured_issuer
 from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InvalidToken
-from mcp_oidc.protocol.challenges import bearer_token
-from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Receive, Scope, Send, header
+from mcp_oidc.resource.asgi import BearerMiddleware
+from mcp_oidc.resource.asgi_messages import ASGIApp
 from mcp_oidc.resource.bearer import find_endpoint, recall_token, verify_token
-from mcp_oidc.resource.idp_tokens import telling
+from mcp_oidc.resource.sdk_user import WithSdkUser, members_of
+from mcp_oidc.resource.telling import telling
 from mcp_oidc.resource.workers import verification_workers
 
 # With DEBUG and without an ISSUER the server answers to any loopback name, as Django itself does.
@@ -129,36 +126,6 @@ def tool_errors() -> AbstractContextManager[None]:
     `UpstreamUnavailable`.
     """
     return telling(ToolError)
-
-
-class WithSdkUser:
-    """Passes the principal of `BearerMiddleware` on to an app in the SDK's own terms, which `describe` puts it into."""
-
-    def __init__(self, app: ASGIApp, describe: Callable[[Principal, str], AccessToken]) -> None:
-        # Sets what get_access_token() reads.
-        self._app = AuthContextMiddleware(app)
-        self._describe = describe
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = scope.get(PRINCIPAL_KEY)
-        if isinstance(principal, Principal):
-            token = bearer_token(header(scope, b"authorization"))
-            user = AuthenticatedUser(self._describe(principal, token))
-            scope = {**scope, "user": user, "auth": AuthCredentials(principal.scopes)}
-        await self._app(scope, receive, send)
-
-
-def members_of(principal: Principal, token: str) -> dict[str, Any]:
-    """What an `AccessToken` of the SDK, or of a class below it, tells of a principal."""
-    return {
-        "token": token,
-        "client_id": principal.client_id,
-        "scopes": list(principal.scopes),
-        "expires_at": principal.expires_at,
-        "resource": principal.resource,
-        "subject": principal.subject,
-        "claims": dict(principal.claims),
-    }
 
 
 def _describe(principal: Principal, token: str) -> PrincipalToken:

@@ -16,8 +16,8 @@ from django_mcpz.server import ToolError
 from mcp_oidc.conf import issuer_of
 from mcp_oidc.errors import OAuthError
 from mcp_oidc.resource.bearer import find_endpoint, refuse
-from mcp_oidc.resource.idp_tokens import telling
 from mcp_oidc.resource.requests import admit, response_to
+from mcp_oidc.resource.telling import telling
 
 
 def bearer_auth(

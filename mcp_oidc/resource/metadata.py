@@ -5,9 +5,8 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from mcp_oidc.conf import Resource, app_settings, issuer_of
+from mcp_oidc.protocol.resource_metadata import CACHE_CONTROL, metadata_document
 
-# Five minutes. Short, so that a changed setting reaches clients soon.
-CACHE_CONTROL = "public, max-age=300"
 _METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -25,16 +24,14 @@ def protected_resource(request: HttpRequest, path: str = "") -> HttpResponse:
 
 
 def metadata_of(resource: Resource, issuer: str) -> dict[str, str | list[str]]:
-    """The document itself (RFC 9728 2). What is not set is left out: no member is null or empty."""
-    document: dict[str, str | list[str]] = {
-        "resource": resource.identifier,
-        "authorization_servers": [issuer],
-        "scopes_supported": list(resource.scopes),
-        "bearer_methods_supported": ["header"],
-        "resource_name": resource.name,
-        "resource_documentation": resource.documentation,
-    }
-    return {name: value for name, value in document.items() if value}
+    """The document of one of our resources."""
+    return metadata_document(
+        resource.identifier,
+        issuer=issuer,
+        scopes=resource.scopes,
+        name=resource.name,
+        documentation=resource.documentation,
+    )
 
 
 def _find_resource(path: str, issuer: str) -> Resource | None:

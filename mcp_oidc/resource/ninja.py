@@ -23,7 +23,8 @@ from ninja.security.http import HttpAuthBase
 from mcp_oidc.conf import app_settings, issuer_of
 from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import MissingToken, OAuthError
-from mcp_oidc.resource.bearer import REFUSABLE, Endpoint, Refusal, find_endpoint, refuse
+from mcp_oidc.resource.bearer import Endpoint, find_endpoint, refuse
+from mcp_oidc.resource.refusals import REFUSABLE, Refusal
 from mcp_oidc.resource.requests import admit, response_to, roll_back
 
 # Where `BearerAuth` leaves its endpoint for the handlers, which ninja gives the request only.

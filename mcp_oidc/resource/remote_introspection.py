@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import threading
 import time
-from urllib.parse import quote_plus
+from collections.abc import Mapping
 
 from mcp_oidc.errors import InvalidRequest, TemporarilyUnavailable
 from mcp_oidc.protocol.forms import parse_json_object
-from mcp_oidc.resource.remote_keys import Http
+from mcp_oidc.resource.remote_http import Http
+from mcp_oidc.resource.remote_memory import Remembered
 
 logger = logging.getLogger("mcp_oidc.resource")
 
@@ -24,11 +23,12 @@ class _NoAnswer(Exception):
 
 
 class Introspection:
-    """Asks the issuer as the resource server that `client_id` names. Share one object among all threads."""
+    """Asks the issuer as the resource server that `headers` prove. Share one object among all threads."""
 
-    def __init__(self, client_id: str, client_secret: str, *, cache_seconds: float, http: Http) -> None:
-        self._authorization = _basic(client_id, client_secret)
-        self._answers = _Answers(cache_seconds)
+    def __init__(self, headers: Mapping[str, str], *, cache_seconds: float, http: Http) -> None:
+        self._headers = headers
+        self._cache_seconds = cache_seconds
+        self._answers: Remembered[bool] = Remembered(MAX_REMEMBERED)
         self._http = http
         self._probe = threading.Lock()
         self._is_down = False
@@ -38,13 +38,13 @@ class Introspection:
 
         Raises `TemporarilyUnavailable` while the issuer does not say.
         """
-        # By its hash, so that no token lies in memory longer than its request.
-        key = hashlib.sha256(token.encode()).digest()
-        answer = self._answers.find(key)
+        answer = self._answers.find(token)
         if answer is None:
             asked_at = time.monotonic()
             answer = self._ask(token, endpoint)
-            self._answers.keep(key, answer, asked_at=asked_at, expires_at=expires_at)
+            # From the moment of the question: it may have been answered long before it arrived.
+            until = asked_at + min(self._cache_seconds, expires_at - time.time())
+            self._answers.keep(token, answer, until=until)
         return answer
 
     def _ask(self, token: str, endpoint: str | None) -> bool:
@@ -87,39 +87,6 @@ class Introspection:
         if not isinstance(active, bool):
             raise _NoAnswer("the answer does not say whether the token is active")
         return active
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": self._authorization, "Accept": "application/json"}
-
-
-class _Answers:
-    """The answers of the last seconds. Where there are too many, the oldest is forgotten."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._kept: dict[bytes, tuple[bool, float]] = {}
-
-    def find(self, key: bytes) -> bool | None:
-        with self._lock:
-            answer, until = self._kept.get(key, (None, 0.0))
-        return answer if time.monotonic() < until else None
-
-    def keep(self, key: bytes, answer: bool, *, asked_at: float, expires_at: int) -> None:
-        # From the moment of the question: it may have been answered long before it arrived.
-        until = asked_at + min(self._seconds, expires_at - time.time())
-        with self._lock:
-            self._kept.pop(key, None)
-            self._kept[key] = (answer, until)
-            if len(self._kept) > MAX_REMEMBERED:
-                del self._kept[next(iter(self._kept))]
-
-
-def _basic(client_id: str, client_secret: str) -> str:
-    # RFC 6749 2.3.1: each of them form encoded first.
-    credentials = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
-    return "Basic " + base64.b64encode(credentials.encode()).decode()
 
 
 def _unavailable() -> TemporarilyUnavailable:

@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
 from mcp_oidc.core.verification import Principal
-from mcp_oidc.resource.bearer import Endpoint, Refusal, require_origin, require_principal
+from mcp_oidc.resource.bearer import Endpoint, require_origin, require_principal
+from mcp_oidc.resource.refusals import Refusal
 from mcp_oidc.resource.tool_scopes import body_of, is_tool_scoped, require_tool_scopes
 
 

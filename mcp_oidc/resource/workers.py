@@ -6,34 +6,23 @@ connections belong to threads. So the threads are few and kept, and look after t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 from django.db import close_old_connections
 
-from mcp_oidc.errors import TemporarilyUnavailable
+from mcp_oidc.resource.threads import Threads
 
 T = TypeVar("T")
 
 
-class Workers:
-    """A few threads of a name. They start when they are first needed, so a server may fork before."""
+class Workers(Threads):
+    """Threads that may use the database."""
 
-    def __init__(self, name: str, *, size: int, timeout: float) -> None:
-        """`timeout` is how many seconds a caller waits, its turn included."""
-        self._executor = ThreadPoolExecutor(max_workers=size, thread_name_prefix=f"mcp_oidc-{name}")
-        self._timeout = timeout
-
-    async def run(self, call: Callable[[], T]) -> T:
-        """What `call` returns, run off the event loop. Raises what it raises, and `TemporarilyUnavailable` if late."""
-        future = asyncio.get_running_loop().run_in_executor(self._executor, _run_with_fresh_connections, call)
-        try:
-            return await asyncio.wait_for(future, self._timeout)
-        except TimeoutError:
-            raise TemporarilyUnavailable("The server is too busy.", log="a worker thread did not answer") from None
+    def _call(self, call: Callable[[], T]) -> T:
+        with fresh_connections():
+            return call()
 
 
 # Apart, so that an identity provider that hangs holds up nobody's verification.
@@ -49,8 +38,3 @@ def fresh_connections() -> Iterator[None]:
         yield
     finally:
         close_old_connections()
-
-
-def _run_with_fresh_connections(call: Callable[[], T]) -> T:
-    with fresh_connections():
-        return call()

@@ -14,6 +14,7 @@ from mcp_oidc.protocol.claims import CLAIMS_SUPPORTED
 from mcp_oidc.protocol.client_assertions import ALGORITHMS
 from mcp_oidc.protocol.client_metadata import AUTH_METHODS, GRANT_TYPES
 from mcp_oidc.protocol.jwks import public_jwks
+from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE
 from mcp_oidc.protocol.uris import origin_of
 from mcp_oidc.server.responses import endpoint, error_response, public_json
 
@@ -55,7 +56,7 @@ def _metadata(issuer: str) -> dict[str, Any]:
         **{name: endpoint_url(issuer, view) for name, view in _endpoints().items()},
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": list(GRANT_TYPES),
+        "grant_types_supported": [*GRANT_TYPES, TOKEN_EXCHANGE],
         "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "introspection_endpoint_auth_methods_supported": [method for method in AUTH_METHODS if method != "none"],

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.http import HttpRequest, HttpResponse
 
 from mcp_oidc.conf import issuer_of
 from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.issuing import CodeRequest, RefreshRequest, redeem_code, refresh
+from mcp_oidc.core.token_exchange import exchange
 from mcp_oidc.core.token_sets import TokenSet
-from mcp_oidc.errors import InvalidRequest, UnauthorizedClient, UnsupportedGrantType
+from mcp_oidc.errors import (
+    InvalidRequest,
+    LoginRequired,
+    TemporarilyUnavailable,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+    UpstreamError,
+    UpstreamLoginRequired,
+)
 from mcp_oidc.protocol.authorization_requests import MAX_SCOPE_LENGTH
 from mcp_oidc.protocol.scopes import parse_scope
+from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE, ExchangedToken, parse_exchange
 from mcp_oidc.server.client_requests import ClientRequest, parse_client_request
 from mcp_oidc.server.responses import endpoint, json_response
+from mcp_oidc.upstream.refresh import fresh_tokens
 from mcp_oidc.upstream.revalidation import revalidate
+
+_Issue = Callable[[ClientRequest, str, Caller], TokenSet | ExchangedToken]
 
 
 @endpoint("POST")
 def token(request: HttpRequest) -> HttpResponse:
-    """Exchange a code or a refresh token."""
+    """Exchange a code, a refresh token or, for a resource server, an access token that came to it."""
     asked = parse_client_request(request)
     grant_type = asked.require("grant_type")
-    issue = {"authorization_code": _redeem_code, "refresh_token": _refresh}.get(grant_type)
+    issue = _issuers().get(grant_type)
     if issue is None:
-        raise UnsupportedGrantType("The grant type must be authorization_code or refresh_token.")
+        raise UnsupportedGrantType("The grant type is not one of this server.")
     if grant_type not in asked.client.grant_types:
         raise UnauthorizedClient("The client did not register this grant type.")
     tokens = issue(asked, issuer_of(request), Caller.of(request))
     return json_response(tokens.as_dict())
+
+
+def _issuers() -> dict[str, _Issue]:
+    return {"authorization_code": _redeem_code, "refresh_token": _refresh, TOKEN_EXCHANGE: _exchange}
 
 
 def _redeem_code(asked: ClientRequest, issuer: str, caller: Caller) -> TokenSet:
@@ -49,3 +68,16 @@ def _refresh(asked: ClientRequest, issuer: str, caller: Caller) -> TokenSet:
         resource=asked.params.get("resource"),
     )
     return refresh(refresh_request, asked.client, issuer=issuer, caller=caller, consult=revalidate)
+
+
+def _exchange(asked: ClientRequest, issuer: str, caller: Caller) -> ExchangedToken:
+    # RFC 8693 5: whoever gets another party's token has to prove itself.
+    if not asked.is_proven:
+        raise UnauthorizedClient("Token exchange needs a client with a secret or a key.")
+    request = parse_exchange(asked.params)
+    try:
+        return exchange(request, asked.client, issuer=issuer, caller=caller, fetch=fresh_tokens)
+    except UpstreamLoginRequired as error:
+        raise LoginRequired("The user has to log in at the identity provider again.", log=str(error)) from None
+    except UpstreamError as error:
+        raise TemporarilyUnavailable("The identity provider does not answer.", log=str(error)) from None

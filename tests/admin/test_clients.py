@@ -19,6 +19,7 @@ from mcp_oidc.core.token_sets import TokenSet
 from mcp_oidc.core.verification import verify_access_token
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.models import AbstractClient, Client, Connection, Consent, Event, Identity
+from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE
 from tests.admin.pages import add_url, ask, decide, delete_url, list_url, page_url, text_of
 from tests.factories import ISSUER, REDIRECT_URI, RESOURCE, Opened, add_resource_server, make_metadata, open_for
 from tests.server.authorizations import FORM
@@ -313,6 +314,30 @@ def test_a_resource_server_is_edited(admin_browser: Browser) -> None:
     assert Client.objects.get().serves == ""
 
 
+@pytest.mark.requirement("exchange-operator-only")
+def test_token_exchange_is_off_until_an_operator_ticks_it(admin_browser: Browser) -> None:
+    admin_browser.post(add_url(Client), resource_server(exchanges="on"))
+    server = Client.objects.get()
+    assert server.grant_types == [TOKEN_EXCHANGE]
+    assert admin_browser.get(page_url(server)).context["adminform"].form["exchanges"].value() is True
+    # As an app, too, and off again.
+    admin_browser.post(page_url(server), resource_server(exchanges="on", redirect_uris="cursor://callback"))
+    assert Client.objects.get().grant_types == ["authorization_code", "refresh_token", TOKEN_EXCHANGE]
+    admin_browser.post(page_url(server), resource_server(redirect_uris="cursor://callback"))
+    assert Client.objects.get().grant_types == ["authorization_code", "refresh_token"]
+    admin_browser.post(page_url(server), resource_server())
+    assert Client.objects.get().grant_types == []
+
+
+@pytest.mark.requirement("exchange-operator-only")
+def test_token_exchange_is_for_resource_servers_only(admin_browser: Browser) -> None:
+    form = typed(token_endpoint_auth_method="client_secret_basic", exchanges="on")
+    assert "Only a client that serves resources may exchange tokens." in text_of(
+        admin_browser.post(add_url(Client), form)
+    )
+    assert not Client.objects.exists()
+
+
 @pytest.mark.requirement("introspection-operator-only")
 def test_a_client_that_registered_itself_is_made_no_resource_server(
     admin_browser: Browser, confidential_client: Registration
@@ -328,7 +353,10 @@ def test_staff_who_may_only_look_see_what_is_served_and_change_nothing(
 ) -> None:
     server = add_resource_server("/mcp").client
     browser = staff_browser("view_client")
-    assert "/mcp" in text_of(browser.get(page_url(server)))
+    page = text_of(browser.get(page_url(server)))
+    assert "/mcp" in page
+    assert "Token exchange" in page
+    assert 'name="exchanges"' not in page
     assert browser.post(page_url(server), resource_server(serves="/mcp/plain")).status_code == 403
     assert Client.objects.get().serves == "/mcp"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def identity_provider() -> Iterator[str]:
 def sample(identity_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """The sample with a database of its own, migrated and up."""
     client = {"OIDC_ISSUER": identity_provider, "OIDC_CLIENT_ID": "sample", "OIDC_CLIENT_SECRET": "sample-secret"}
-    yield from _served(free_port(), client, tmp_path_factory.mktemp("sample"))
+    with serving_sample(free_port(), client, tmp_path_factory.mktemp("sample")) as sample:
+        yield sample
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,8 @@ def strict_sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     port = free_port()
     with running_idp(redirect_uris=(f"http://localhost:{port}/oauth/callback",)) as idp:
         client = {f"OIDC_{name}": value for name, value in idp.upstream.items()}
-        yield from _served(port, client, tmp_path_factory.mktemp("strict"))
+        with serving_sample(port, client, tmp_path_factory.mktemp("strict")) as sample:
+            yield sample
 
 
 @pytest.fixture
@@ -54,11 +57,13 @@ def site(live_server: LiveServer, settings: LazySettings, monkeypatch: pytest.Mo
     forget_provider()
 
 
-def _served(port: int, identity_provider: dict[str, str], home: Path) -> Iterator[Sample]:
+@contextmanager
+def serving_sample(port: int, given: dict[str, str], home: Path) -> Iterator[Sample]:
+    """The sample with a database in `home`, migrated and up. `given` is its environment."""
     environment = {
         **os.environ,
-        **identity_provider,
         "DJANGO_SETTINGS_MODULE": "sample_project.settings",
+        **given,
         "BASE_URL": f"http://localhost:{port}",
         "DATABASE_URL": f"sqlite:///{home / 'sample.sqlite3'}",
         "SESSION_SECRET": "journeys-only-" * 5,
@@ -66,5 +71,7 @@ def _served(port: int, identity_provider: dict[str, str], home: Path) -> Iterato
     sample = Sample(port=port, environment=environment)
     sample.manage("migrate", "--verbosity", "0")
     sample.start()
-    yield sample
-    sample.stop()
+    try:
+        yield sample
+    finally:
+        sample.stop()

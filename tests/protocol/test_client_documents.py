@@ -9,6 +9,7 @@ import pytest
 from mcp_oidc.errors import InvalidClientMetadata, InvalidRedirectUri
 from mcp_oidc.protocol.client_documents import ClientDocument, check_document_url, parse_client_document
 from mcp_oidc.protocol.jwks import generate_jwk
+from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE
 from tests.server.documents import (
     APP,
     APP_REDIRECT,
@@ -196,6 +197,11 @@ def test_members_that_only_describe_are_passed_over_where_they_are_wrong(name: s
     kept = parse(**{"tos_uri": "https://app.example/tos", name: value}).as_dict()
     assert kept.get(name) in (None, "web")
     assert kept["tos_uri"] == "https://app.example/tos"
+
+
+@pytest.mark.requirement("exchange-operator-only")
+def test_document_cannot_ask_for_token_exchange() -> None:
+    assert parse(grant_types=["authorization_code", TOKEN_EXCHANGE]).grant_types == ("authorization_code",)
 
 
 @pytest.mark.parametrize(

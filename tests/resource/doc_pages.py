@@ -12,12 +12,13 @@ from typing import Any
 from django.test import override_settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = r"^```{language}\n(.*?)^```$"
 
 
-def blocks_of(page: str) -> list[str]:
-    """The Python blocks of a page, such as `protect/fastmcp.md`, in order."""
-    return _BLOCK.findall((DOCS / page).read_text())
+def blocks_of(page: str, *, language: str = "python") -> list[str]:
+    """The blocks of a page, such as `protect/fastmcp.md`, in order."""
+    block = _BLOCK.format(language=language)
+    return re.findall(block, (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
 def run_block(page: str, number: int, **given: Any) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from django.conf import settings
 from django.db import connections
 from django.test import AsyncClient, Client
 
-from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Message, Receive, Scope, Send
+from mcp_oidc.resource.asgi import BearerMiddleware
+from mcp_oidc.resource.asgi_messages import PRINCIPAL_KEY, ASGIApp, Message, Receive, Scope, Send
 from mcp_oidc.resource.context import get_principal
 from mcp_oidc.resource.idp_tokens import aget_idp_tokens
 from tests.resource.answers import describe
 from tests.resource.lifespans import Lifespans
+from tests.resource.remote_entry_point import remote_app
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ def async_django_entry_point(prefix: str) -> EntryPoint:
 def asgi_entry_point(request: Call) -> Answer:
     """A small ASGI app behind the middleware."""
     return call_asgi(ASGI_APPS[request.place], request)
+
+
+def remote_entry_point(request: Call) -> Answer:
+    """The same behind the middleware of a resource server elsewhere, which asks the issuer."""
+    return call_asgi(remote_app(request.place), request)
 
 
 def call_asgi(app: ASGIApp, request: Call, *, scope: Mapping[str, Any] | None = None) -> Answer:
@@ -174,6 +181,8 @@ class Kind:
     methods: tuple[str, ...] = METHODS
     # Whether refusals are ours, word for word, or a framework's own, which knows less.
     is_ours: bool = True
+    # Whether it looks into the database itself.
+    has_database: bool = True
 
 
 def mcp_entry_point(name: str) -> EntryPoint:
@@ -212,6 +221,7 @@ def stop_servers() -> None:
 CALL_WHOAMI = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}'
 EVERY_ENTRY_POINT: dict[str, Kind] = {
     **{name: Kind(call) for name, call in ENTRY_POINTS.items()},
+    "elsewhere": Kind(remote_entry_point, has_database=False),
     "mcp SDK": Kind(mcp_entry_point("mcp SDK"), "mcp 2"),
     "mcp SDK with auth": Kind(mcp_entry_point("mcp SDK with auth"), "mcp 2", is_ours=False),
     "FastMCP": Kind(mcp_entry_point("FastMCP"), "fastmcp"),

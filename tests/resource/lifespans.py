@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any
 
-from mcp_oidc.resource.asgi import ASGIApp, Message
+from mcp_oidc.resource.asgi_messages import ASGIApp, Message
 
 # Seconds. For a busy machine; an app that hangs fails its test.
 PATIENCE = 30

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from django.test import override_settings
 
-from mcp_oidc.resource.asgi import ASGIApp
+from mcp_oidc.resource.asgi_messages import ASGIApp
 from tests.resource.worlds import Issue
 
 

@@ -11,7 +11,7 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import MCPServer
 
 from mcp_oidc.resource import fastmcp, mcp_sdk
-from mcp_oidc.resource.asgi import ASGIApp
+from mcp_oidc.resource.asgi_messages import ASGIApp
 from mcp_oidc.resource.context import get_principal
 from tests.resource.answers import describe
 

@@ -13,7 +13,8 @@ from django.db import connection
 from django.test import override_settings
 
 from mcp_oidc.errors import UpstreamLoginRequired
-from mcp_oidc.resource.asgi import BearerMiddleware, Message, Receive, Scope, Send
+from mcp_oidc.resource.asgi import BearerMiddleware
+from mcp_oidc.resource.asgi_messages import Message, Receive, Scope, Send
 from mcp_oidc.resource.context import get_principal
 from mcp_oidc.resource.workers import Workers
 from tests.factories import ISSUER

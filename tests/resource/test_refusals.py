@@ -209,7 +209,7 @@ def test_outage_of_the_database_is_not_an_invalid_token(
     assert answer.challenge is None
 
 
-@every_entry_point
+@entry_points(lambda kind: kind.has_database)
 def test_connection_that_the_database_has_closed_costs_nobody_a_request(
     kind: Kind, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

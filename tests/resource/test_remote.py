@@ -31,6 +31,10 @@ class Publisher:
         self.metadata = {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}
         self.is_down = False
         self.fetches = 0
+        # In the place of the keys.
+        self.answer: bytes | None = None
+        # Called before them.
+        self.hang: Callable[[], object] = lambda: None
 
     def __call__(self, url: str) -> bytes:
         if self.is_down:
@@ -39,6 +43,9 @@ class Publisher:
             return json.dumps(self.metadata).encode()
         assert url == f"{ISSUER}/jwks"
         self.fetches += 1
+        self.hang()
+        if self.answer is not None:
+            return self.answer
         return json.dumps({"keys": self.keys}).encode()
 
 
@@ -151,16 +158,94 @@ def test_metadata_that_cannot_be_trusted_brings_no_keys(
     [
         {"kty": "oct", "k": "c2VjcmV0", "kid": "x", "alg": "HS256"},
         {"kty": "RSA", "kid": "x", "alg": "RS256", "use": "enc"},
+        {"kty": "RSA", "kid": "x", "alg": "RS256"},
+        {"kty": "RSA", "kid": "x", "alg": "RS256", "n": "", "e": "AQAB"},
+        {"kty": "RSA", "kid": "x", "alg": "RS256", "n": 7, "e": ["AQAB"]},
+        {"kty": "EC", "kid": "x", "alg": "ES256", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": "EC", "kid": "x", "alg": "ES256", "crv": "P-0", "x": "AA", "y": "AA"},
+        {"kty": "unheard of", "kid": "x", "alg": "RS256"},
         {"kty": "RSA"},
         "a key",
         None,
     ],
 )
 def test_key_that_cannot_be_used_is_no_reason_to_do_without_the_others(
-    entry: Any, verifier: RemoteVerifier, publisher: Publisher, access_token: str
+    entry: Any, verifier: RemoteVerifier, publisher: Publisher, world: World
 ) -> None:
     publisher.keys = [entry, *publisher.keys]
-    assert verifier.verify(access_token).resource == RESOURCE
+    assert verifier.verify(world.access_token).resource == RESOURCE
+    with pytest.raises(InvalidToken):
+        verifier.verify(world.signed(header={"kid": "x"}))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"<html>Sign in</html>",
+        b"[]",
+        b'{"keys": {}}',
+        b'{"keys": []}',
+        b'{"keys": null}',
+        b" " * 300_000,
+        b"[" * 100_000,
+        json.dumps({"keys": [{"kid": f"{n}", "kty": "oct"} for n in range(9_000)]}).encode(),
+    ],
+    ids=lambda answer: repr(answer)[:20],
+)
+def test_answer_without_usable_keys_costs_neither_the_old_ones_nor_much(
+    answer: bytes, verifier: RemoteVerifier, publisher: Publisher, world: World, clock: Clock
+) -> None:
+    verifier.verify(world.access_token)
+    publisher.answer = answer
+    clock.now += 600
+    assert verifier.verify(world.access_token)
+    with pytest.raises(TemporarilyUnavailable):
+        verifier.verify(world.signed(header={"kid": "new"}))
+    publisher.answer = None
+    clock.now += 5
+    with pytest.raises(InvalidToken):
+        verifier.verify(world.signed(header={"kid": "new"}))
+
+
+def test_flood_of_made_up_keys_is_one_fetch_in_thirty_seconds(
+    verifier: RemoteVerifier, publisher: Publisher, world: World, clock: Clock
+) -> None:
+    verifier.verify(world.access_token)
+    for second in range(60):
+        clock.now += 1
+        for number in range(3):
+            with pytest.raises(InvalidToken):
+                verifier.verify(world.signed(header={"kid": f"{second}-{number}"}))
+    assert publisher.fetches == 3
+    assert verifier.verify(world.access_token)
+
+
+def test_made_up_keys_hold_no_threads_while_the_issuer_hangs(
+    verifier: RemoteVerifier, publisher: Publisher, world: World, clock: Clock
+) -> None:
+    verifier.verify(world.access_token)
+    clock.now += 60
+    unknown = world.signed(header={"kid": "made up"})
+    begun, released = threading.Event(), threading.Event()
+    publisher.hang = lambda: (begun.set(), released.wait(30))
+
+    def verify_unknown() -> None:
+        with pytest.raises(InvalidToken):
+            verifier.verify(unknown)
+
+    thread = threading.Thread(target=verify_unknown)
+    thread.start()
+    assert begun.wait(30)
+    # The fetch has taken a second by now. Whoever comes later would wait for `released` if they waited at all.
+    clock.now += 1
+    for _ in range(20):
+        with pytest.raises(TemporarilyUnavailable):
+            verifier.verify(unknown)
+        assert verifier.verify(world.access_token)
+    released.set()
+    thread.join(30)
+    assert publisher.fetches == 2
 
 
 def test_issuer_with_a_path_has_its_metadata_inserted_before_it(access_token: str) -> None:
@@ -213,10 +298,17 @@ documents = {
     f"{issuer}/jwks": jwks,
 }
 documents[f"{issuer}/.well-known/oauth-authorization-server"]["introspection_endpoint"] = f"{issuer}/introspect"
+documents[f"{issuer}/.well-known/oauth-authorization-server"]["token_endpoint"] = f"{issuer}/token"
 documents[f"{issuer}/introspect"] = {"active": True}
+documents[f"{issuer}/token"] = {
+    "access_token": "of the provider",
+    "token_type": "Bearer",
+    "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+}
 http = lambda url, form=None, headers=None: json.dumps(documents[url]).encode()
 verifier = RemoteVerifier(issuer, resource, client_id="tools", client_secret="secret", http=http)
-print(verifier.verify(token).resource)
+principal = verifier.verify(token)
+print(principal.resource, verifier.get_idp_tokens(principal).access_token)
 print([name for name in sys.modules if name.split(".")[0] in ("django", "rest_framework", "oauth2_provider", "mcp")])
 """
     given = json.dumps([ISSUER, RESOURCE, access_token, public_jwks([signing_key])])
@@ -224,4 +316,4 @@ print([name for name in sys.modules if name.split(".")[0] in ("django", "rest_fr
         [sys.executable, "-c", program], input=given, env={}, capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
-    assert done.stdout.splitlines() == [RESOURCE, "[]"]
+    assert done.stdout.splitlines() == [f"{RESOURCE} of the provider", "[]"]

@@ -10,6 +10,7 @@ from django.test import Client, override_settings
 
 from mcp_oidc.core.key_rotation import save_key
 from mcp_oidc.protocol.jwks import SigningJwk, generate_jwk
+from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE
 from tests.factories import ISSUER
 from tests.server.authorizations import json_of
 
@@ -40,7 +41,7 @@ def test_what_rfc_8414_and_openid_discovery_require_is_there(client: Client) -> 
     document = client.get(OPENID).json()
     assert document["response_types_supported"] == ["code"]
     assert document["response_modes_supported"] == ["query"]
-    assert document["grant_types_supported"] == ["authorization_code", "refresh_token"]
+    assert document["grant_types_supported"] == ["authorization_code", "refresh_token", TOKEN_EXCHANGE]
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["subject_types_supported"] == ["public"]
     assert document["id_token_signing_alg_values_supported"] == ["RS256"]
