@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from django.conf import settings as django_settings
@@ -33,6 +33,7 @@ from mcp_oidc.errors import (
 )
 from mcp_oidc.protocol.challenges import bearer_token, challenge_for
 from mcp_oidc.protocol.uris import origin_of
+from mcp_oidc.resource.needs import NOTHING, Needs
 
 logger = logging.getLogger("mcp_oidc.resource")
 
@@ -43,11 +44,29 @@ REFUSABLE = (OAuthError, UpstreamLoginRequired, UpstreamUnavailable)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A protected endpoint: its resource, who issues tokens for it, and every scope that a call of it needs."""
+    """A protected endpoint: its resource, who issues tokens for it, and every scope that any call of it needs.
+
+    `method_scopes` are needed besides, by HTTP or JSON-RPC method, and so are the `tool_scopes` of the resource.
+    """
 
     resource: Resource
     issuer: str
     scopes: tuple[str, ...]
+    method_scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    def at(self, http_method: str | None) -> Endpoint:
+        """The endpoint as a request of this method finds it: with the method's scopes among those always needed."""
+        method = (http_method or "").upper()
+        # Frameworks answer HEAD with what answers GET.
+        names = ("GET", "HEAD") if method == "HEAD" else (method,)
+        further = [scope for name in names for scope in self.method_scopes.get(name, ())]
+        return replace(self, scopes=tuple(dict.fromkeys([*self.scopes, *further]))) if further else self
+
+    @cached_property
+    def message_scopes(self) -> tuple[str, ...]:
+        """The scopes that some JSON-RPC message or other needs besides. HTTP methods are written in capitals."""
+        of_methods = [scopes for method, scopes in self.method_scopes.items() if not method.isupper()]
+        return tuple(scope for scopes in (*of_methods, *self.resource.tool_scopes.values()) for scope in scopes)
 
     @cached_property
     def origins(self) -> frozenset[str]:
@@ -58,7 +77,7 @@ class Endpoint:
 
 
 # With the settings that they were made of. While DEBUG the Host of a request decides about the issuer.
-_endpoints: Recent[tuple[str, str, tuple[str, ...]], tuple[object, Endpoint]] = Recent(64)
+_endpoints: Recent[tuple[str, str, Needs], tuple[object, Endpoint]] = Recent(64)
 
 
 @dataclass(frozen=True)
@@ -70,13 +89,13 @@ class Refusal:
     body: bytes
 
 
-def find_endpoint(key: str, *, issuer: str, scopes: Collection[str] = ()) -> Endpoint:
-    """The endpoint that RESOURCES names by `key`; `scopes` are needed besides the resource's own SCOPES.
+def find_endpoint(key: str, *, issuer: str, needs: Needs = NOTHING) -> Endpoint:
+    """The endpoint that RESOURCES names by `key`; `needs` come on top of what the resource itself asks for.
 
     Raises `ImproperlyConfigured` for a key that is not there.
     """
     settings = getattr(django_settings, "MCP_OIDC", None)
-    place = (key, issuer, tuple(scopes))
+    place = (key, issuer, needs)
     known = _endpoints.get(place)
     if known is None or known[0] is not settings:
         known = settings, _make_endpoint(*place)
@@ -86,8 +105,7 @@ def find_endpoint(key: str, *, issuer: str, scopes: Collection[str] = ()) -> End
 
 def recall_principal(authorization: str | None, endpoint: Endpoint) -> Principal | None:
     """What `require_principal` returns and raises, as far as nobody has to wait for it; else None."""
-    principal = recall_token(bearer_token(authorization), endpoint)
-    return None if principal is None else _with_scopes(principal, endpoint)
+    return recall_token(bearer_token(authorization), endpoint)
 
 
 def recall_token(token: str, endpoint: Endpoint) -> Principal | None:
@@ -96,16 +114,16 @@ def recall_token(token: str, endpoint: Endpoint) -> Principal | None:
 
 
 def require_principal(authorization: str | None, endpoint: Endpoint) -> Principal:
-    """Who calls, by the Authorization header of a request.
+    """Who calls, by the Authorization header of a request, whatever the token's scopes.
 
-    Raises `MissingToken` and `InvalidToken` (401), `InsufficientScope` (403), `InvalidRequest` (400, a malformed
-    header), and `TemporarilyUnavailable` (503) while the database cannot say whether the token still lives.
+    Raises `MissingToken` and `InvalidToken` (401), `InvalidRequest` (400, a malformed header), and
+    `TemporarilyUnavailable` (503) while the database cannot say whether the token still lives.
     """
-    return _with_scopes(verify_token(bearer_token(authorization), endpoint), endpoint)
+    return verify_token(bearer_token(authorization), endpoint)
 
 
 def verify_token(token: str, endpoint: Endpoint) -> Principal:
-    """Who an access token for this endpoint's resource stands for, whatever its scopes. Raises as above."""
+    """Who an access token for this endpoint's resource stands for. Raises as above."""
     try:
         return _verify_on_a_connection_that_lives(token, endpoint)
     except DatabaseFailure as error:
@@ -142,15 +160,13 @@ def challenge(error: BearerError | InvalidRequest, endpoint: Endpoint) -> str:
     return challenge_for(error, metadata_url=endpoint.resource.metadata_url, scopes=endpoint.scopes)
 
 
-def _make_endpoint(key: str, issuer: str, scopes: tuple[str, ...]) -> Endpoint:
+def _make_endpoint(key: str, issuer: str, needs: Needs) -> Endpoint:
     resource = app_settings.resource(key, issuer)
-    return Endpoint(resource=resource, issuer=issuer, scopes=tuple(dict.fromkeys([*resource.scopes, *scopes])))
-
-
-def _with_scopes(principal: Principal, endpoint: Endpoint) -> Principal:
-    if not principal.has_scopes(endpoint.scopes):
-        raise InsufficientScope("The access token lacks a scope.", scopes=endpoint.scopes)
-    return principal
+    method_scopes = dict(resource.method_scopes)
+    for method, scopes in needs.by_method:
+        method_scopes[method] = (*method_scopes.get(method, ()), *scopes)
+    scopes = tuple(dict.fromkeys([*resource.scopes, *needs.always]))
+    return Endpoint(resource=resource, issuer=issuer, scopes=scopes, method_scopes=method_scopes)
 
 
 def _verify_on_a_connection_that_lives(token: str, endpoint: Endpoint) -> Principal:

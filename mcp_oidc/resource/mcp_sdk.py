@@ -31,8 +31,9 @@ from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.protocol.challenges import bearer_token
 from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Receive, Scope, Send, header
-from mcp_oidc.resource.bearer import find_endpoint, recall_token, verify_token
+from mcp_oidc.resource.bearer import Endpoint, find_endpoint, recall_token, verify_token
 from mcp_oidc.resource.idp_tokens import telling
+from mcp_oidc.resource.needs import Scopes, read_needs
 from mcp_oidc.resource.workers import verification_workers
 
 # With DEBUG and without an ISSUER the server answers to any loopback name, as Django itself does.
@@ -53,7 +54,8 @@ class PrincipalToken(AccessToken):
 class TokenVerifier:
     """The SDK's `TokenVerifier` for one resource (a key of RESOURCES).
 
-    Scopes are left to the SDK, which compares them with `auth_settings().required_scopes`.
+    Scopes are left to the SDK, which compares them with `auth_settings().required_scopes` and knows no others: a
+    resource with TOOL_SCOPES or METHOD_SCOPES needs `protect`.
     """
 
     def __init__(self, resource: str = "/mcp") -> None:
@@ -63,9 +65,10 @@ class TokenVerifier:
         """The token as the SDK describes it, or None for one that is refused.
 
         Raises `TemporarilyUnavailable` while the database cannot be asked. The SDK makes a 500 of it, which is still
-        better than a 401: that would make clients throw good tokens away.
+        better than a 401: that would make clients throw good tokens away. Raises `ImproperlyConfigured` for a resource
+        whose calls need different scopes.
         """
-        endpoint = find_endpoint(self._resource, issuer=configured_issuer())
+        endpoint = _require_one_list(find_endpoint(self._resource, issuer=configured_issuer()))
         try:
             principal = recall_token(token, endpoint)
             if principal is None:
@@ -75,7 +78,7 @@ class TokenVerifier:
         return _describe(principal, token)
 
 
-def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = ()) -> BearerMiddleware:
+def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Scopes = ()) -> BearerMiddleware:
     """An app of the SDK behind `BearerMiddleware`; its own `auth` and `token_verifier` are not needed then.
 
     The SDK is told who calls all the same: it binds sessions to the client and user that opened them, so that a session
@@ -87,10 +90,10 @@ def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = (
 def auth_settings(resource: str = "/mcp", *, scopes: Collection[str] = ()) -> AuthSettings:
     """The SDK's `AuthSettings` for `resource`: same issuer, resource and scopes as everywhere else.
 
-    `scopes` are needed besides the resource's own. Raises `ImproperlyConfigured` without an ISSUER, and for a URL that
-    the SDK would write differently from us.
+    `scopes` are needed besides the resource's own. Raises `ImproperlyConfigured` without an ISSUER, for a URL that the
+    SDK would write differently from us, and for a resource with TOOL_SCOPES or METHOD_SCOPES, which need `protect`.
     """
-    endpoint = find_endpoint(resource, issuer=configured_issuer(), scopes=scopes)
+    endpoint = _require_one_list(find_endpoint(resource, issuer=configured_issuer(), needs=read_needs(scopes)))
     settings_of_sdk = AuthSettings.model_validate(
         {
             "issuer_url": endpoint.issuer,
@@ -144,7 +147,7 @@ class WithSdkUser:
         if isinstance(principal, Principal):
             token = bearer_token(header(scope, b"authorization"))
             user = AuthenticatedUser(self._describe(principal, token))
-            scope = {**scope, "user": user, "auth": AuthCredentials(principal.scopes)}
+            scope = {**scope, "user": user, "auth": AuthCredentials(principal.effective_scopes)}
         await self._app(scope, receive, send)
 
 
@@ -153,7 +156,8 @@ def members_of(principal: Principal, token: str) -> dict[str, Any]:
     return {
         "token": token,
         "client_id": principal.client_id,
-        "scopes": list(principal.scopes),
+        # Frameworks compare them as they are, and know nothing of IMPLIED_SCOPES.
+        "scopes": list(principal.effective_scopes),
         "expires_at": principal.expires_at,
         "resource": principal.resource,
         "subject": principal.subject,
@@ -163,6 +167,16 @@ def members_of(principal: Principal, token: str) -> dict[str, Any]:
 
 def _describe(principal: Principal, token: str) -> PrincipalToken:
     return PrincipalToken(principal=principal, **members_of(principal, token))
+
+
+def _require_one_list(endpoint: Endpoint) -> Endpoint:
+    # Calls that need more would go through.
+    if endpoint.message_scopes or endpoint.method_scopes:
+        raise ImproperlyConfigured(
+            f"Calls of {endpoint.resource.identifier} need different scopes (TOOL_SCOPES, METHOD_SCOPES), which only "
+            f"`protect` asks for: a TokenVerifier sees nothing of the call."
+        )
+    return endpoint
 
 
 def _require_same_text(theirs: AnyHttpUrl | None, ours: str) -> None:

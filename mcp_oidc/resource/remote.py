@@ -16,12 +16,13 @@ was revoked is refused within `cache_seconds`:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_oidc.errors import InvalidToken, UpstreamError
 from mcp_oidc.protocol.access_tokens import verify_access_token
+from mcp_oidc.protocol.scopes import close_implications, with_implied
 from mcp_oidc.resource.remote_introspection import Introspection
 from mcp_oidc.resource.remote_keys import Http, PublishedKeys
 from mcp_oidc.upstream.http import get, post
@@ -40,17 +41,20 @@ class RemotePrincipal:
     resource: str
     expires_at: int
     claims: Mapping[str, Any] = field(repr=False)
+    # Scope to all that it implies.
+    implied_scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def has_scopes(self, scopes: tuple[str, ...]) -> bool:
-        """Whether the token carries all of `scopes`."""
-        return set(scopes) <= set(self.scopes)
+        """Whether the token carries all of `scopes`, or wider ones that imply them."""
+        return set(scopes) <= set(with_implied(self.scopes, self.implied_scopes))
 
 
 class RemoteVerifier:
     """Verifies the access tokens of one issuer for one resource. Share one object among all threads: it caches.
 
     With `client_id` and `client_secret` it asks the issuer whether a token still lives, too; the answer is good for
-    `cache_seconds` (0: for one call), whichever it was. `http` replaces our own: `http(url)` gets,
+    `cache_seconds` (0: for one call), whichever it was. `implied_scopes` is IMPLIED_SCOPES of the issuer's settings,
+    scope to narrower ones; raises `ValueError` if they imply each other. `http` replaces our own: `http(url)` gets,
     `http(url, form=..., headers=...)` posts, and both return the body of a 200 answer or raise `OSError`. It blocks;
     from async code, call `verify` by `asyncio.to_thread`.
     """
@@ -63,12 +67,14 @@ class RemoteVerifier:
         client_id: str = "",
         client_secret: str = "",
         cache_seconds: float = CACHE_SECONDS,
+        implied_scopes: Mapping[str, Iterable[str]] | None = None,
         http: Http | None = None,
     ) -> None:
         if bool(client_id) != bool(client_secret):
             raise ValueError("To introspect, a RemoteVerifier needs both client_id and client_secret.")
         self._issuer = issuer
         self._resource = resource
+        self._implied_scopes = close_implications(implied_scopes or {})
         self._keys = PublishedKeys(issuer, http or _send)
         self._introspection = (
             Introspection(client_id, client_secret, cache_seconds=cache_seconds, http=http or _send)
@@ -92,6 +98,7 @@ class RemoteVerifier:
             resource=claims.audience,
             expires_at=claims.expires_at,
             claims=claims.extra,
+            implied_scopes=self._implied_scopes,
         )
 
     def _is_active(self, token: str, expires_at: int) -> bool:

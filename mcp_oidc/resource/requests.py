@@ -10,18 +10,28 @@ from django.utils.functional import SimpleLazyObject
 
 from mcp_oidc.core.verification import Principal
 from mcp_oidc.resource.bearer import Endpoint, Refusal, require_origin, require_principal
-from mcp_oidc.resource.tool_scopes import body_of, is_tool_scoped, require_tool_scopes
+from mcp_oidc.resource.call_scopes import body_of, require_scopes_of_body, require_scopes_of_head
+
+
+def verify(request: HttpRequest, endpoint: Endpoint) -> Principal:
+    """Who calls, with a token that is enough for this call.
+
+    Raises what `require_origin`, `require_principal`, `require_scopes_of_head` and `require_scopes_of_body` do.
+    """
+    require_origin(request.headers.get("Origin"), endpoint)
+    principal = require_principal(request.headers.get("Authorization"), endpoint)
+    head = require_scopes_of_head(principal, endpoint, request.method or "", request.headers.get)
+    if head is not None:
+        require_scopes_of_body(principal, body_of(request), head, endpoint)
+    return principal
 
 
 def admit(request: HttpRequest, endpoint: Endpoint) -> Principal:
     """Who calls; from then on `request.principal`, `request.user` and `request.auser()` tell it, too.
 
-    Raises what `require_origin`, `require_principal` and `require_tool_scopes` do.
+    Raises what `verify` does.
     """
-    require_origin(request.headers.get("Origin"), endpoint)
-    principal = require_principal(request.headers.get("Authorization"), endpoint)
-    if is_tool_scoped(endpoint, request.method):
-        require_tool_scopes(principal, body_of(request), endpoint)
+    principal = verify(request, endpoint)
 
     async def auser() -> AbstractBaseUser:
         return await sync_to_async(lambda: principal.user)()

@@ -16,8 +16,7 @@ from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.key_rotation import save_key
 from mcp_oidc.core.sightings import wait_for_sightings
 from mcp_oidc.protocol.jwks import SigningJwk
-from tests.resource.entry_points import EVERY_ENTRY_POINT, METHODS, Answer, Call, Kind
-from tests.resource.installed import is_installed
+from tests.resource.entry_points import METHODS, Answer, Call, Kind, every_entry_point, every_one_of_ours
 from tests.resource.refusals import BAD_TOKENS, DEAD_TOKENS
 from tests.resource.worlds import Issue, World, issuing, make_world
 
@@ -33,20 +32,6 @@ BARE_CHALLENGE = f'Bearer scope="mcp", resource_metadata="{METADATA}"'
 PAGE = "https://app.example"
 
 
-def entry_points(which: Callable[[Kind], bool] = lambda kind: True) -> pytest.MarkDecorator:
-    chosen = {name: kind for name, kind in EVERY_ENTRY_POINT.items() if which(kind)}
-    missing = {
-        name: pytest.mark.skip(reason=f"{kind.package} is not installed")
-        for name, kind in chosen.items()
-        if kind.package and not is_installed(kind.package)
-    }
-    return pytest.mark.parametrize(
-        "kind", [pytest.param(kind, id=name, marks=missing.get(name, ())) for name, kind in chosen.items()]
-    )
-
-
-every_entry_point = entry_points()
-every_one_of_ours = entry_points(lambda kind: kind.is_ours)
 every_bad_token = pytest.mark.parametrize("bad_token", [*BAD_TOKENS, *DEAD_TOKENS], ids=lambda row: row.__name__)
 
 
