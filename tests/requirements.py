@@ -511,7 +511,7 @@ RESOURCE: list[Requirement] = [
     Requirement(
         "resource-implied-scopes",
         "issue 6",
-        "A token with a wider scope passes where a narrower one is needed that it implies, and names what was approved.",
+        "A token passes where a scope is needed that one of its own implies, and names no more than was approved.",
     ),
     Requirement(
         "remote-revocation",

@@ -128,7 +128,8 @@ def check_known_methods(app_configs: Any, **kwargs: Any) -> list[checks.CheckMes
             id="mcp_oidc.W203",
         )
         for method in dict.fromkeys(asked)
-        if method not in (*MCP_METHODS, *HTTP_METHODS)
+        # One of HTTP in small letters is an error of its own.
+        if method not in MCP_METHODS and method.upper() not in HTTP_METHODS
     ]
 
 

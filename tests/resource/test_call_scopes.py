@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,9 +39,8 @@ def configure(settings: LazySettings) -> Configure:
 
 
 @pytest.fixture(autouse=True)
-def _scoped_tools(configure: Configure) -> Iterator[None]:
+def _scoped_tools(configure: Configure) -> None:
     configure(TOOL_SCOPES={"whoami": ["notes:write"], "drop_notes": "notes:write notes:drop"})
-    yield
 
 
 def tool_call(name: Any, **members: Any) -> dict[str, Any]:

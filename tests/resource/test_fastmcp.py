@@ -122,6 +122,15 @@ def test_scopes_that_fastmcp_asks_for_are_the_ones_of_the_token(server: Live) ->
     assert "added" not in answer.text
 
 
+@pytest.mark.requirement("resource-implied-scopes")
+@both_ways
+def test_scopes_that_fastmcp_asks_for_may_be_implied(make_app: App, issue: Issue) -> None:
+    scopes = {"mcp": "Use it", "notes:admin": "Manage notes", "notes:write": "Write notes"}
+    with live(issue, make_app, SCOPES=scopes, IMPLIED_SCOPES={"notes:admin": ["notes:write"]}) as server:
+        token = server.token(scope="mcp notes:admin")
+        assert asyncio.run(call_tool(server.resource, token, "add_note")).content[0].text == "added"
+
+
 @pytest.mark.requirement("resource-sessions-have-an-owner")
 @both_ways
 def test_session_of_one_user_is_closed_to_another(server: Live) -> None:

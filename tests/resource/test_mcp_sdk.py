@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import LazySettings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
@@ -195,6 +196,14 @@ class TestMiddlewareOfTheSdk:
         token = server.token()
         result = asyncio.run(call_tool(server.resource, token, "whoami"))
         assert result.content[0].text == claims_of(token)["sub"]
+
+    @pytest.mark.requirement("resource-implied-scopes")
+    def test_scopes_that_the_sdk_asks_for_may_be_implied(self, access_token: str, settings: LazySettings) -> None:
+        settings.MCP_OIDC = {**settings.MCP_OIDC, "IMPLIED_SCOPES": {"mcp": ["notes:write"]}}
+        described = async_to_sync(TokenVerifier().verify_token)(access_token)
+        assert described is not None
+        assert described.scopes == ["openid", "mcp", "notes:write"]
+        assert described.principal.scopes == ("openid", "mcp")
 
     def test_token_of_another_resource_is_refused(self, server: Live, issue: Issue) -> None:
         plain = issue(resource=f"{server.resource}/plain", issuer=server.url).access_token
