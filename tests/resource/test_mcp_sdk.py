@@ -173,6 +173,19 @@ def test_tool_with_scopes_of_its_own_is_called_with_them_only(issue: Issue) -> N
     assert not result.is_error
 
 
+@pytest.mark.parametrize("mode", ["sessions", "2026-07-28"])
+def test_client_without_the_scopes_of_one_tool_calls_the_others(mode: str, issue: Issue) -> None:
+    spoken, options = MODES[mode]
+    resources = {"/mcp": {"TOOL_SCOPES": {"add_note": ["notes:write"]}, "METHOD_SCOPES": {"prompts/get": ["audit"]}}}
+
+    def app() -> Any:
+        return protect(tools().streamable_http_app(transport_security=transport_security(), **options))
+
+    with live(issue, app, RESOURCES=resources) as server:
+        result = asyncio.run(call_tool(server.resource, server.token(), "whoami", mode=spoken))
+    assert not result.is_error
+
+
 class TestMiddlewareOfTheSdk:
     """`TokenVerifier` and `auth_settings`, without `protect`."""
 

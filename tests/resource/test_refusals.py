@@ -102,6 +102,16 @@ def test_bad_token_is_refused_with_a_challenge(
             assert answer.status == 405
 
 
+@every_entry_point
+def test_no_other_method_gets_in_without_a_good_token(kind: Kind, tokens: dict[str, str]) -> None:
+    for method in ("HEAD", "PUT", "PATCH", "TRACE", "PROPFIND", "get", "OPTIONS"):
+        for authorization in (None, f"Bearer {tokens['revoked']}", f"Bearer {tokens['unsigned']}"):
+            answer = kind.call(Call(authorization=authorization, method=method))
+            allowed = (204, 401, 405) if method == "OPTIONS" else (401, 405)
+            assert (method, answer.status in allowed) == (method, True), answer.status
+            assert b"subject" not in answer.body
+
+
 @pytest.mark.requirement("resource-audience")
 @every_entry_point
 def test_token_of_a_longer_path_does_not_open_the_shorter_one_nor_the_other_way_round(kind: Kind, world: World) -> None:
