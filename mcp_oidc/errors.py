@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class OAuthError(Exception):
     """An error in the protocol's own terms (RFC 6749 5.2). Raised by core, rendered at the edge."""
@@ -18,7 +20,7 @@ class OAuthError(Exception):
         self.log = log
         self.retry_after = retry_after
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """The JSON body of the answer."""
         body = {"error": self.code}
         if self.description:
@@ -28,6 +30,21 @@ class OAuthError(Exception):
 
 class InvalidRequest(OAuthError):
     """RFC 6749 5.2: a parameter is missing, doubled, malformed or not allowed here."""
+
+
+class HeaderMismatch(OAuthError):
+    """MCP 2026-07-28: Mcp-Method or Mcp-Name is not what the body says. Answered in JSON-RPC, as an MCP server does."""
+
+    rpc_code = -32020
+
+    def __init__(self, description: str = "", *, message_id: str | int | None = None) -> None:
+        super().__init__(description)
+        self.message_id = message_id
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-RPC error; of a message without an id, JSON-RPC wants it to be null."""
+        error = {"code": self.rpc_code, "message": self.description}
+        return {"jsonrpc": "2.0", "id": self.message_id, "error": error}
 
 
 class InvalidClient(OAuthError):

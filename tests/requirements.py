@@ -532,6 +532,26 @@ RESOURCE: list[Requirement] = [
         "A resource elsewhere gets the provider's token for its own living tokens, and tells a login from an outage.",
     ),
     Requirement(
+        "resource-scopes-of-methods",
+        "issue 6; MCP authorization, Scope Challenge Handling",
+        "An HTTP or JSON-RPC method with scopes of its own is not served without them.",
+    ),
+    Requirement(
+        "resource-header-mismatch",
+        "MCP transports 2026-07-28, Streamable HTTP",
+        "A call whose Mcp-Method or Mcp-Name disagrees with its body is refused with 400, where scopes depend on it.",
+    ),
+    Requirement(
+        "resource-one-reading",
+        "RFC 8259 4, 8.1",
+        "A body that two parsers might read differently is refused, where scopes depend on it.",
+    ),
+    Requirement(
+        "resource-implied-scopes",
+        "issue 6",
+        "A token passes where a scope is needed that one of its own implies, and names no more than was approved.",
+    ),
+    Requirement(
         "remote-revocation",
         "issue 4, DESIGN.md 4",
         "A resource elsewhere that introspects refuses what was revoked, at once or within the time it was given.",

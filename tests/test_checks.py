@@ -200,7 +200,7 @@ def test_no_value_below_upstream_makes_a_check_fail(project: Any, key: str, valu
 @pytest.mark.parametrize("value", NONSENSE, ids=repr)
 def test_no_value_below_a_resource_makes_a_check_fail(project: Any, key: str, value: Any) -> None:
     put(project, RESOURCES={"/mcp": {key: value}})
-    assert {message.id for message in messages()} <= {"mcp_oidc.E103", "mcp_oidc.W201"}
+    assert {message.id for message in messages()} <= {"mcp_oidc.E103", "mcp_oidc.W201", "mcp_oidc.W203"}
 
 
 @pytest.mark.requirement("checks-wrong-value")
@@ -252,6 +252,15 @@ def test_no_value_below_a_resource_makes_a_check_fail(project: Any, key: str, va
         ("RESOURCES", {"/mcp": "My tools"}),
         ("RESOURCES", {"/mcp": {"SCOPES": [5]}}),
         ("RESOURCES", {"/mcp": {"TOOL_SCOPES": {"add": [5]}}}),
+        ("RESOURCES", {"/mcp": {"TOOL_SCOPES": {5: ["mcp"]}}}),
+        ("RESOURCES", {"/mcp": {"METHOD_SCOPES": ["GET"]}}),
+        ("RESOURCES", {"/mcp": {"METHOD_SCOPES": {"get": ["mcp"]}}}),
+        ("IMPLIED_SCOPES", ["mcp"]),
+        ("IMPLIED_SCOPES", {"two words": ["mcp"]}),
+        ("IMPLIED_SCOPES", {"mcp": ["unheard-of"]}),
+        ("IMPLIED_SCOPES", {"unheard-of": ["mcp"]}),
+        ("IMPLIED_SCOPES", {"mcp": ["mcp"]}),
+        ("IMPLIED_SCOPES", {"mcp": ["openid"]}),
         ("SCOPES", ["mcp"]),
         ("SCOPES", {"two words": "Two"}),
         ("SCOPES", {"mcp": None}),
@@ -378,7 +387,32 @@ def test_a_mistyped_key_is_an_error_that_names_the_nearest(project: Any, written
     assert meant in str(message.hint)
 
 
-@pytest.mark.parametrize("options", [{"SCOPES": ["mcp", "notes:write"]}, {"TOOL_SCOPES": {"add": ["notes:write"]}}])
+@pytest.mark.parametrize(
+    ("method", "hint"),
+    [("resource/read", 'Did you mean "resources/read"?'), ("Tools/call", 'Did you mean "tools/call"?'), ("PURGE", "")],
+)
+def test_a_method_that_no_client_uses_is_named(project: Any, method: str, hint: str) -> None:
+    put(project, RESOURCES={"/mcp": {"METHOD_SCOPES": {method: ["mcp"]}}})
+    message = only_message()
+    assert message.id == "mcp_oidc.W203"
+    assert hint in str(message.hint)
+    put(project, RESOURCES={"/mcp": {"METHOD_SCOPES": {"resources/read": ["mcp"], "DELETE": ["mcp"]}}})
+    assert messages() == []
+
+
+def test_scopes_that_imply_each_other_are_named_in_their_order(project: Any) -> None:
+    put(project, SCOPES={"a": "A", "b": "B"}, IMPLIED_SCOPES={"a": ["b"], "b": ["a"]})
+    assert "a -> b -> a" in only_message().msg
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"SCOPES": ["mcp", "notes:write"]},
+        {"TOOL_SCOPES": {"add": ["notes:write"]}},
+        {"METHOD_SCOPES": {"GET": ["notes:write"]}},
+    ],
+)
 def test_a_scope_that_users_could_not_understand_is_named(project: Any, options: dict[str, Any]) -> None:
     put(project, RESOURCES={"/mcp": options})
     message = only_message()

@@ -15,6 +15,7 @@ from mcp_oidc.adapter import Adapter
 from mcp_oidc.conf import Upstream, app_settings
 from mcp_oidc.core.keys import configured_keys
 from mcp_oidc.errors import UpstreamError
+from mcp_oidc.protocol.mcp_requests import HTTP_METHODS
 from mcp_oidc.protocol.uris import DANGEROUS_SCHEMES, check_web_uri, origin_of
 from mcp_oidc.upstream.client_key import parse_client_key
 from mcp_oidc.upstream.discovery import metadata_by_hand
@@ -115,6 +116,26 @@ def _is_origin(text: str) -> bool:
         return False
 
 
+def _resources(resources: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, options in resources.items():
+        for method in options.get("METHOD_SCOPES", {}):
+            if method not in HTTP_METHODS and method.upper() in HTTP_METHODS:
+                yield f"MCP_OIDC['RESOURCES'][{name!r}]['METHOD_SCOPES'] holds {method!r}: HTTP has {method.upper()!r}."
+
+
+def _implied_scopes(implied: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    try:
+        resources = app_settings.resources("https://check.invalid")
+        known = {*app_settings.SCOPES, *(scope for resource in resources for scope in resource.every_scope)}
+    except ImproperlyConfigured:
+        # Told by the check of that value.
+        return
+    named = [scope for wider, narrower in implied.items() for scope in (wider, *narrower)]
+    for scope in dict.fromkeys(named):
+        if scope not in known:
+            yield f"MCP_OIDC['IMPLIED_SCOPES'] holds {scope!r}, which is not among MCP_OIDC['SCOPES']."
+
+
 def _adapter(adapter: type[Any]) -> Iterator[str]:
     if not issubclass(adapter, Adapter):
         yield f"MCP_OIDC['ADAPTER'] is {adapter.__name__}, which does not extend mcp_oidc.adapter.Adapter."
@@ -123,6 +144,8 @@ def _adapter(adapter: type[Any]) -> Iterator[str]:
 _EXAMINERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "ISSUER": _issuer,
     "UPSTREAM": _upstream,
+    "RESOURCES": _resources,
+    "IMPLIED_SCOPES": _implied_scopes,
     "JWKS": _jwks,
     "REDIRECT_SCHEMES": _redirect_schemes,
     "CORS_ORIGINS": _cors_origins,

@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mcp_oidc.checks.contents import faults
 from mcp_oidc.conf import app_settings
+from mcp_oidc.protocol.mcp_requests import HTTP_METHODS, MCP_METHODS
 from mcp_oidc.protocol.scopes import OPENID_SCOPES
 
 # Key to its ID, and a value that would be right. An ID stays with its key for good: projects silence by it.
@@ -40,6 +41,7 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "CLIENT_LIFETIME": ("E123", "90 * 24 * 60 * 60"),
     "CONSENT_REMEMBER_LOCAL": ("E124", "False"),
     "VERIFICATION_CACHE": ("E125", "5"),
+    "IMPLIED_SCOPES": ("E126", '{"notes:admin": ["notes:write"], "notes:write": ["notes:read"]}'),
 }
 UPSTREAM_KEYS = (
     "ISSUER",
@@ -62,7 +64,7 @@ UPSTREAM_KEYS = (
     "REVALIDATE_STRICT",
     "LOGOUT_SPARES_CONNECTIONS",
 )
-RESOURCE_KEYS = ("NAME", "SCOPES", "TOOL_SCOPES", "DOCUMENTATION")
+RESOURCE_KEYS = ("NAME", "SCOPES", "TOOL_SCOPES", "METHOD_SCOPES", "DOCUMENTATION")
 
 
 @checks.register("mcp_oidc")
@@ -99,7 +101,7 @@ def check_described_scopes(app_configs: Any, **kwargs: Any) -> list[checks.Check
     except ImproperlyConfigured:
         # Told by the check of that value.
         return []
-    asked = [scope for resource in resources for scope in (*resource.scopes, *_of_tools(resource.tool_scopes))]
+    asked = [scope for resource in resources for scope in resource.every_scope]
     return [
         checks.Warning(
             f"The scope {scope!r} is asked for by a resource, but MCP_OIDC['SCOPES'] does not describe it.",
@@ -108,6 +110,26 @@ def check_described_scopes(app_configs: Any, **kwargs: Any) -> list[checks.Check
         )
         for scope in dict.fromkeys(asked)
         if scope not in described
+    ]
+
+
+@checks.register("mcp_oidc")
+def check_known_methods(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """METHOD_SCOPES names methods that clients use: with a mistyped one, what it should have forbidden is allowed."""
+    try:
+        resources = app_settings.resources("https://check.invalid")
+    except ImproperlyConfigured:
+        return []
+    asked = [method for resource in resources for method in resource.method_scopes]
+    return [
+        checks.Warning(
+            f"METHOD_SCOPES names {method!r}, which is a method neither of MCP nor of HTTP.",
+            hint=_nearest(method, MCP_METHODS) or "If it is one of your own, silence this check.",
+            id="mcp_oidc.W203",
+        )
+        for method in dict.fromkeys(asked)
+        # One of HTTP in small letters is an error of its own.
+        if method not in MCP_METHODS and method.upper() not in HTTP_METHODS
     ]
 
 
@@ -126,10 +148,10 @@ def _unknown(place: str, value: object, known: Collection[str]) -> Iterator[chec
     for key in value:
         if key in known:
             continue
-        nearest = difflib.get_close_matches(str(key).upper(), known, n=1)
-        hint = f'Did you mean "{nearest[0]}"?' if nearest else f"It knows {', '.join(known)}."
+        hint = _nearest(str(key).upper(), known) or f"It knows {', '.join(known)}."
         yield checks.Error(f"{place} has no key {key!r}.", hint=hint, id="mcp_oidc.E119")
 
 
-def _of_tools(tool_scopes: Mapping[str, tuple[str, ...]]) -> list[str]:
-    return [scope for scopes in tool_scopes.values() for scope in scopes]
+def _nearest(word: str, known: Collection[str]) -> str:
+    nearest = difflib.get_close_matches(word, known, n=1)
+    return f'Did you mean "{nearest[0]}"?' if nearest else ""

@@ -46,6 +46,13 @@ def read_scopes(key: str, value: object) -> tuple[str, ...]:
     return tuple(scopes)
 
 
+def read_scope_table(key: str, value: object) -> dict[str, tuple[str, ...]]:
+    """Something to the scopes that it stands for."""
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for name in value):
+        raise wrong(key, value, "a dict of names to lists of scopes")
+    return {name: read_scopes(f"{key}[{name!r}]", scopes) for name, scopes in value.items()}
+
+
 def read_number(
     values: Mapping[str, Any], key: str, default: int, *, least: int = 1, unit: str = "seconds", path: str = ""
 ) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_oidc.conf.reading import is_url, read_scopes, wrong
+from mcp_oidc.conf.reading import is_url, read_scope_table, read_scopes, wrong
 from mcp_oidc.protocol.resource_metadata import metadata_url_of
 from mcp_oidc.protocol.uris import origin_of
 
@@ -20,8 +20,16 @@ class Resource:
     name: str
     scopes: tuple[str, ...]
     documentation: str
-    # Tool to the scopes that calling it needs besides.
+    # Tool, and HTTP or JSON-RPC method, to the scopes that calling it needs besides.
     tool_scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    method_scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    @property
+    def every_scope(self) -> tuple[str, ...]:
+        """The scopes that some call or other needs."""
+        tables = (self.tool_scopes, self.method_scopes)
+        further = [scope for table in tables for scopes in table.values() for scope in scopes]
+        return tuple(dict.fromkeys([*self.scopes, *further]))
 
     @property
     def path(self) -> str:
@@ -52,7 +60,8 @@ def make_resource(key: str, options: Mapping[str, Any], *, issuer: str, default_
         name=str(options.get("NAME", "")),
         scopes=read_scopes("SCOPES", options.get("SCOPES", default_scopes)),
         documentation=str(options.get("DOCUMENTATION", "")),
-        tool_scopes={tool: read_scopes(tool, scopes) for tool, scopes in options.get("TOOL_SCOPES", {}).items()},
+        tool_scopes=read_scope_table("TOOL_SCOPES", options.get("TOOL_SCOPES", {})),
+        method_scopes=read_scope_table("METHOD_SCOPES", options.get("METHOD_SCOPES", {})),
     )
 
 
@@ -60,8 +69,5 @@ def _check_options(path: str, options: object) -> None:
     if not isinstance(options, Mapping):
         raise wrong(path, options, "a dict, which may be empty")
     read_scopes(f"{path}['SCOPES']", options.get("SCOPES", ()))
-    tool_scopes = options.get("TOOL_SCOPES", {})
-    if not isinstance(tool_scopes, Mapping):
-        raise wrong(f"{path}['TOOL_SCOPES']", tool_scopes, "a dict")
-    for tool, scopes in tool_scopes.items():
-        read_scopes(f"{path}['TOOL_SCOPES'][{tool!r}]", scopes)
+    for table in ("TOOL_SCOPES", "METHOD_SCOPES"):
+        read_scope_table(f"{path}[{table!r}]", options.get(table, {}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,20 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
-from mcp_oidc.conf.reading import is_url, read_choice, read_flag, read_number, read_scopes, read_text, read_texts, wrong
+from mcp_oidc.conf.reading import (
+    is_url,
+    read_choice,
+    read_flag,
+    read_number,
+    read_scope_table,
+    read_scopes,
+    read_text,
+    read_texts,
+    wrong,
+)
 from mcp_oidc.conf.resources import Resource, check_resources, make_resource
 from mcp_oidc.conf.upstream import Upstream, read_upstream
-from mcp_oidc.protocol.scopes import OPENID_SCOPES
+from mcp_oidc.protocol.scopes import OPENID_SCOPES, close_implications, with_implied
 
 INSPECTOR_ORIGIN = "http://localhost:6274"
 DAY = 24 * 60 * 60
@@ -73,8 +83,8 @@ class Settings:
 
     @property
     def RESOURCES(self) -> Mapping[str, Mapping[str, Any]]:
-        """Protected MCP endpoints: path or absolute URL to NAME, SCOPES (needed for any call), TOOL_SCOPES (tool to
-        the further scopes that it needs), DOCUMENTATION.
+        """Protected MCP endpoints: path or absolute URL to NAME, SCOPES (needed for any call), TOOL_SCOPES and
+        METHOD_SCOPES (tool, or HTTP or JSON-RPC method, to the further scopes that it needs), DOCUMENTATION.
         """
         return check_resources(self._dict.get("RESOURCES", {"/mcp": {}}))
 
@@ -86,6 +96,19 @@ class Settings:
             raise wrong("SCOPES", value, 'a dict such as {"mcp": "Use this MCP server as you"}')
         read_scopes("SCOPES", tuple(value))
         return value
+
+    @property
+    def IMPLIED_SCOPES(self) -> Mapping[str, tuple[str, ...]]:
+        """Scope to the narrower ones that whoever has it has too. Here with what those imply in turn."""
+        value = read_scope_table("IMPLIED_SCOPES", self._dict.get("IMPLIED_SCOPES", {}))
+        read_scopes("IMPLIED_SCOPES", tuple(value))
+        if not {scope for scopes in value.values() for scope in scopes}.isdisjoint(OPENID_SCOPES):
+            # They release what the provider said of a person, who is to be asked for just that.
+            raise wrong("IMPLIED_SCOPES", value, f"without {', '.join(OPENID_SCOPES)}, which nothing can imply")
+        try:
+            return close_implications(value)
+        except ValueError as error:
+            raise wrong("IMPLIED_SCOPES", value, f"without scopes that imply each other: {error}") from None
 
     @property
     def JWKS(self) -> str | Mapping[str, Any] | None:
@@ -214,8 +237,11 @@ class Settings:
 
     def scopes_for(self, resource: Resource) -> tuple[str, ...]:
         """Every scope that a token for `resource` may carry."""
-        of_tools = [scope for scopes in resource.tool_scopes.values() for scope in scopes]
-        return tuple(dict.fromkeys([*OPENID_SCOPES, *self.SCOPES, *resource.scopes, *of_tools]))
+        return tuple(dict.fromkeys([*OPENID_SCOPES, *self.SCOPES, *resource.every_scope]))
+
+    def with_implied(self, scopes: Iterable[str]) -> tuple[str, ...]:
+        """All that `scopes` allow: themselves, and what they imply."""
+        return with_implied(scopes, self.IMPLIED_SCOPES)
 
     def resources(self, issuer: str) -> tuple[Resource, ...]:
         """The protected endpoints of the server whose issuer this is; a path belongs to the issuer's own origin."""

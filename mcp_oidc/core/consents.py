@@ -28,7 +28,8 @@ def is_consent_needed(
         .values_list("scopes", flat=True)
         .first()
     )
-    return approved is None or not set(scopes) <= set(parse_scope(approved))
+    # Whoever approved a wider scope was told there what it implies.
+    return approved is None or not set(scopes) <= set(app_settings.with_implied(parse_scope(approved)))
 
 
 @retry_conflicts

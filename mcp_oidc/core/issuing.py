@@ -210,18 +210,20 @@ def _still_granted(connection: Connection, client: AbstractClient, issuer: str) 
         )
     except AccessDenied as error:
         raise InvalidGrant(_BAD_REFRESH_TOKEN, log=f"the adapter refuses the client: {error.description}") from None
-    # Never more than was approved, whatever the adapter says.
-    return tuple(scope for scope in granted if scope in approved)
+    # Never more than was approved, whatever the adapter says. It may leave a narrower scope of a wider one.
+    allowed = app_settings.with_implied(approved)
+    return tuple(scope for scope in granted if scope in allowed)
 
 
 def _narrowed(connection: Connection, asked: tuple[str, ...], granted: tuple[str, ...], issuer: str) -> tuple[str, ...]:
     if not asked:
         return granted
-    if not set(asked) <= set(parse_scope(connection.scopes)):
+    if not set(asked) <= set(app_settings.with_implied(parse_scope(connection.scopes))):
         raise InvalidScope("The scope is wider than what the user approved.")
     resource = _resource(connection, issuer)
-    required = [scope for scope in resource.scopes if scope in granted] if resource is not None else []
-    return granted_scopes(asked, known=granted, required=required)
+    allowed = app_settings.with_implied(granted)
+    required = [scope for scope in resource.scopes if scope in allowed] if resource is not None else []
+    return granted_scopes(asked, known=allowed, required=required)
 
 
 def _resource(connection: Connection, issuer: str) -> Resource | None:

@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 
+from mcp_oidc.conf import app_settings
 from mcp_oidc.core.checked_tokens import checked_claims
 from mcp_oidc.core.clients import clients
 from mcp_oidc.core.keys import UnknownKey, find_known_key
@@ -38,8 +39,14 @@ class Principal:
     claims: Mapping[str, Any] = field(repr=False)
 
     def has_scopes(self, scopes: tuple[str, ...]) -> bool:
-        """Whether the token carries all of `scopes`."""
-        return set(scopes) <= set(self.scopes)
+        """Whether the token carries all of `scopes`, or wider ones that imply them."""
+        needed = set(scopes)
+        return needed.issubset(self.scopes) or needed.issubset(self.effective_scopes)
+
+    @property
+    def effective_scopes(self) -> tuple[str, ...]:
+        """What the token may do: `scopes`, and what they imply by IMPLIED_SCOPES."""
+        return app_settings.with_implied(self.scopes)
 
     @cached_property
     def user(self) -> AbstractBaseUser:

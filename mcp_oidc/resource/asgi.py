@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection
 from functools import partial
 
 from django.core.exceptions import SuspiciousOperation
@@ -38,24 +37,25 @@ from mcp_oidc.resource.bearer import (
     require_origin,
     require_principal,
 )
+from mcp_oidc.resource.call_scopes import require_scopes_of_body, require_scopes_of_head
 from mcp_oidc.resource.context import acting_for
+from mcp_oidc.resource.needs import Scopes, read_needs
 from mcp_oidc.resource.refusals import REFUSABLE, Refusal
-from mcp_oidc.resource.tool_scopes import is_tool_scoped, require_tool_scopes
 from mcp_oidc.resource.workers import verification_workers
 
 
 class BearerMiddleware:
     """Lets only requests with a good access token for `resource` (a key of RESOURCES) through to `app`.
 
-    `scopes` are needed besides the resource's own SCOPES. The app finds the principal in
+    `scopes` are needed besides the resource's own SCOPES, as a list or by method. The app finds the principal in
     `scope["mcp_oidc.principal"]` and by `get_principal()`. The database is asked in threads of our own. Refusals and
     CORS, preflights included, are answered here; a page of an origin that is not allowed gets a 403.
     """
 
-    def __init__(self, app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, resource: str = "/mcp", *, scopes: Scopes = ()) -> None:
         self._app = app
         self._resource = resource
-        self._scopes = tuple(scopes)
+        self._needs = read_needs(scopes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -70,10 +70,11 @@ class BearerMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            endpoint = find_endpoint(self._resource, issuer=_issuer_of(scope), scopes=self._scopes)
+            endpoint = find_endpoint(self._resource, issuer=_issuer_of(scope), needs=self._needs)
         except SuspiciousOperation:
             await _send_refusal(_bad_host(), send)
             return
+        endpoint = endpoint.at(scope["method"])
         watched = WatchedSend(with_cors(scope, endpoint.origins, send))
         try:
             await self._admit(scope, receive, watched, endpoint)
@@ -91,9 +92,10 @@ class BearerMiddleware:
         principal = recall_principal(authorization, endpoint)
         if principal is None:
             principal = await verification_workers.run(partial(require_principal, authorization, endpoint))
-        if is_tool_scoped(endpoint, scope["method"]):
+        head = require_scopes_of_head(principal, endpoint, scope["method"], lambda name: header(scope, name.encode()))
+        if head is not None:
             body = await read_body(receive)
-            require_tool_scopes(principal, body, endpoint)
+            require_scopes_of_body(principal, body, head, endpoint)
             receive = replay(body, receive)
         with acting_for(principal):
             await self._app({**scope, PRINCIPAL_KEY: principal}, receive, send)

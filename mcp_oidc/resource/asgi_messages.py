@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_oidc.errors import InvalidRequest
 from mcp_oidc.protocol import cors
-from mcp_oidc.protocol.tool_calls import MAX_BODY_BYTES
+from mcp_oidc.protocol.mcp_calls import MAX_BODY_BYTES
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

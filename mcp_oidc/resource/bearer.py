@@ -6,7 +6,6 @@ authorization, "Access Token Usage"; RFC 6750 2.3 warns of both).
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -20,22 +19,22 @@ from mcp_oidc.core.recent import Recent
 from mcp_oidc.core.verification import Principal, recall_access_token, verify_access_token
 from mcp_oidc.errors import (
     BearerError,
-    InsufficientScope,
     InvalidRequest,
     TemporarilyUnavailable,
 )
 from mcp_oidc.protocol.challenges import bearer_token, challenge_for
 from mcp_oidc.protocol.uris import origin_of
+from mcp_oidc.resource.call_scopes import CallNeeds
+from mcp_oidc.resource.needs import NOTHING, Needs
 from mcp_oidc.resource.refusals import Refusable, Refusal, foreign_origin, make_refusal
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A protected endpoint: its resource, who issues tokens for it, and every scope that a call of it needs."""
+@dataclass(frozen=True, kw_only=True)
+class Endpoint(CallNeeds):
+    """A protected endpoint: its resource, who issues tokens for it, and the scopes that calls of it need."""
 
     resource: Resource
     issuer: str
-    scopes: tuple[str, ...]
 
     @cached_property
     def origins(self) -> frozenset[str]:
@@ -46,16 +45,16 @@ class Endpoint:
 
 
 # With the settings that they were made of. While DEBUG the Host of a request decides about the issuer.
-_endpoints: Recent[tuple[str, str, tuple[str, ...]], tuple[object, Endpoint]] = Recent(64)
+_endpoints: Recent[tuple[str, str, Needs], tuple[object, Endpoint]] = Recent(64)
 
 
-def find_endpoint(key: str, *, issuer: str, scopes: Collection[str] = ()) -> Endpoint:
-    """The endpoint that RESOURCES names by `key`; `scopes` are needed besides the resource's own SCOPES.
+def find_endpoint(key: str, *, issuer: str, needs: Needs = NOTHING) -> Endpoint:
+    """The endpoint that RESOURCES names by `key`; `needs` come on top of what the resource itself asks for.
 
     Raises `ImproperlyConfigured` for a key that is not there.
     """
     settings = getattr(django_settings, "MCP_OIDC", None)
-    place = (key, issuer, tuple(scopes))
+    place = (key, issuer, needs)
     known = _endpoints.get(place)
     if known is None or known[0] is not settings:
         known = settings, _make_endpoint(*place)
@@ -65,8 +64,7 @@ def find_endpoint(key: str, *, issuer: str, scopes: Collection[str] = ()) -> End
 
 def recall_principal(authorization: str | None, endpoint: Endpoint) -> Principal | None:
     """What `require_principal` returns and raises, as far as nobody has to wait for it; else None."""
-    principal = recall_token(bearer_token(authorization), endpoint)
-    return None if principal is None else _with_scopes(principal, endpoint)
+    return recall_token(bearer_token(authorization), endpoint)
 
 
 def recall_token(token: str, endpoint: Endpoint) -> Principal | None:
@@ -75,16 +73,16 @@ def recall_token(token: str, endpoint: Endpoint) -> Principal | None:
 
 
 def require_principal(authorization: str | None, endpoint: Endpoint) -> Principal:
-    """Who calls, by the Authorization header of a request.
+    """Who calls, by the Authorization header of a request, whatever the token's scopes.
 
-    Raises `MissingToken` and `InvalidToken` (401), `InsufficientScope` (403), `InvalidRequest` (400, a malformed
-    header), and `TemporarilyUnavailable` (503) while the database cannot say whether the token still lives.
+    Raises `MissingToken` and `InvalidToken` (401), `InvalidRequest` (400, a malformed header), and
+    `TemporarilyUnavailable` (503) while the database cannot say whether the token still lives.
     """
-    return _with_scopes(verify_token(bearer_token(authorization), endpoint), endpoint)
+    return verify_token(bearer_token(authorization), endpoint)
 
 
 def verify_token(token: str, endpoint: Endpoint) -> Principal:
-    """Who an access token for this endpoint's resource stands for, whatever its scopes. Raises as above."""
+    """Who an access token for this endpoint's resource stands for. Raises as above."""
     try:
         return _verify_on_a_connection_that_lives(token, endpoint)
     except DatabaseFailure as error:
@@ -110,15 +108,19 @@ def challenge(error: BearerError | InvalidRequest, endpoint: Endpoint) -> str:
     return challenge_for(error, metadata_url=endpoint.resource.metadata_url, scopes=endpoint.scopes)
 
 
-def _make_endpoint(key: str, issuer: str, scopes: tuple[str, ...]) -> Endpoint:
+def _make_endpoint(key: str, issuer: str, needs: Needs) -> Endpoint:
     resource = app_settings.resource(key, issuer)
-    return Endpoint(resource=resource, issuer=issuer, scopes=tuple(dict.fromkeys([*resource.scopes, *scopes])))
-
-
-def _with_scopes(principal: Principal, endpoint: Endpoint) -> Principal:
-    if not principal.has_scopes(endpoint.scopes):
-        raise InsufficientScope("The access token lacks a scope.", scopes=endpoint.scopes)
-    return principal
+    method_scopes = dict(resource.method_scopes)
+    for method, scopes in needs.by_method:
+        method_scopes[method] = (*method_scopes.get(method, ()), *scopes)
+    scopes = tuple(dict.fromkeys([*resource.scopes, *needs.always]))
+    return Endpoint(
+        resource=resource,
+        issuer=issuer,
+        scopes=scopes,
+        method_scopes=method_scopes,
+        tool_scopes=resource.tool_scopes,
+    )
 
 
 def _verify_on_a_connection_that_lives(token: str, endpoint: Endpoint) -> Principal:

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.utils.functional import SimpleLazyObject
@@ -27,9 +26,10 @@ from rest_framework.views import exception_handler as default_exception_handler
 from mcp_oidc.conf import app_settings, issuer_of
 from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InsufficientScope, MissingToken, OAuthError
-from mcp_oidc.resource.bearer import Endpoint, challenge, find_endpoint, refuse, require_origin, require_principal
+from mcp_oidc.resource.bearer import Endpoint, challenge, find_endpoint, refuse
+from mcp_oidc.resource.needs import Needs, Scopes, read_needs, scopes_of
 from mcp_oidc.resource.refusals import REFUSABLE, Refusal
-from mcp_oidc.resource.tool_scopes import body_of, is_tool_scoped, require_tool_scopes
+from mcp_oidc.resource.requests import verify
 
 
 class Refused(APIException):
@@ -47,8 +47,9 @@ class Refused(APIException):
 class BearerAuthentication(BaseAuthentication):
     """Takes access tokens for one resource: `mcp_resource` of the view, else of a subclass, else the first there is.
 
-    The resource's own SCOPES are always needed; what a view needs besides is up to `HasScopes`. A request without
-    a bearer token is left to other authentication classes, and to the view's permissions.
+    A token needs the resource's scopes, those of `mcp_scopes` of the view (a list, or by method), and those of
+    `require_scopes` on the method. A request without a bearer token is left to other authentication classes, and to
+    the view's permissions: take `HasScopes` where there must be one.
     """
 
     mcp_resource: ClassVar[str | None] = None
@@ -57,10 +58,7 @@ class BearerAuthentication(BaseAuthentication):
         """The user and the principal, or None without a bearer token. Raises `Refused`."""
         endpoint = _endpoint_of(request)
         try:
-            require_origin(request.headers.get("Origin"), endpoint)
-            principal = require_principal(request.headers.get("Authorization"), _without_view_scopes(endpoint))
-            if is_tool_scoped(endpoint, request.method):
-                require_tool_scopes(principal, body_of(request._request), endpoint)
+            principal = verify(request._request, endpoint)
         except MissingToken:
             return None
         except OAuthError as error:
@@ -74,7 +72,7 @@ class BearerAuthentication(BaseAuthentication):
 
 
 class HasScopes(BasePermission):
-    """Lets a principal through that has every scope of the view's `mcp_scopes`.
+    """Lets a principal through, and nobody else, that has every scope of the view's `mcp_scopes`.
 
     Too little is a 403 whose challenge names all that the call needs. It is raised, so `|` has no use here.
     """
@@ -105,13 +103,12 @@ def _endpoint_of(request: Request) -> Endpoint:
     key = (
         getattr(view, "mcp_resource", None) or _resource_of_authenticator(request) or next(iter(app_settings.RESOURCES))
     )
-    return find_endpoint(key, issuer=issuer_of(request._request), scopes=getattr(view, "mcp_scopes", ()))
+    scopes: Scopes = getattr(view, "mcp_scopes", ())
+    handler = getattr(view, (request.method or "").lower(), None)
+    needs = read_needs(scopes) + Needs(always=scopes_of(handler))
+    return find_endpoint(key, issuer=issuer_of(request._request), needs=needs).at(request.method)
 
 
 def _resource_of_authenticator(request: Request) -> str | None:
     bearer = (item for item in request.authenticators or () if isinstance(item, BearerAuthentication))
     return next((item.mcp_resource for item in bearer), None)
-
-
-def _without_view_scopes(endpoint: Endpoint) -> Endpoint:
-    return replace(endpoint, scopes=endpoint.resource.scopes)

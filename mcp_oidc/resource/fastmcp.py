@@ -34,6 +34,7 @@ from mcp_oidc.resource.asgi_messages import ASGIApp, Receive, Scope, Send
 from mcp_oidc.resource.bearer import find_endpoint
 from mcp_oidc.resource.mcp_sdk import TokenVerifier
 from mcp_oidc.resource.metadata import metadata_of
+from mcp_oidc.resource.needs import Scopes, read_needs
 from mcp_oidc.resource.sdk_user import WithSdkUser, members_of
 from mcp_oidc.resource.telling import telling
 
@@ -49,7 +50,7 @@ class PrincipalToken(AccessToken):
     principal: Principal = Field(exclude=True, repr=False)
 
 
-def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = ()) -> BearerMiddleware:
+def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Scopes = ()) -> BearerMiddleware:
     """An app of FastMCP, made without `auth`, behind `BearerMiddleware`: every route, those of `custom_route` too."""
     return BearerMiddleware(WithSdkUser(app, _describe), resource, scopes=scopes)
 
@@ -62,15 +63,15 @@ class RemoteAuthProvider(RemoteAuthProviderOfFastMCP):
     Raises `ImproperlyConfigured` without an ISSUER.
     """
 
-    def __init__(self, resource: str = "/mcp", *, scopes: Collection[str] = ()) -> None:
-        self._endpoint = find_endpoint(resource, issuer=configured_issuer(), scopes=scopes)
+    def __init__(self, resource: str = "/mcp", *, scopes: Scopes = ()) -> None:
+        self._endpoint = find_endpoint(resource, issuer=configured_issuer(), needs=read_needs(scopes))
         super().__init__(
             token_verifier=_Verifier(resource, self._endpoint.scopes),
             authorization_servers=[AnyHttpUrl(self._endpoint.issuer)],
             base_url=origin_of(self._endpoint.resource.identifier),
         )
         self._resource = resource
-        self._scopes = tuple(scopes)
+        self._scopes = scopes
         self._paths: set[str] = set()
 
     def set_mcp_path(self, mcp_path: str | None) -> None:
@@ -118,7 +119,7 @@ class _Verifier(TokenVerifierOfFastMCP):
 class _Guard:
     """Protects the paths of MCP endpoints, and leaves other routes of the app alone."""
 
-    def __init__(self, app: ASGIApp, *, resource: str, scopes: Collection[str], paths: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, resource: str, scopes: Scopes, paths: Collection[str]) -> None:
         self._app = app
         self._protected = protect(app, resource, scopes=scopes)
         self._paths = paths

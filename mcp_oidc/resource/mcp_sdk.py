@@ -27,7 +27,8 @@ from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.resource.asgi import BearerMiddleware
 from mcp_oidc.resource.asgi_messages import ASGIApp
-from mcp_oidc.resource.bearer import find_endpoint, recall_token, verify_token
+from mcp_oidc.resource.bearer import Endpoint, find_endpoint, recall_token, verify_token
+from mcp_oidc.resource.needs import Scopes, read_needs
 from mcp_oidc.resource.sdk_user import WithSdkUser, members_of
 from mcp_oidc.resource.telling import telling
 from mcp_oidc.resource.workers import verification_workers
@@ -50,7 +51,8 @@ class PrincipalToken(AccessToken):
 class TokenVerifier:
     """The SDK's `TokenVerifier` for one resource (a key of RESOURCES).
 
-    Scopes are left to the SDK, which compares them with `auth_settings().required_scopes`.
+    Scopes are left to the SDK, which compares them with `auth_settings().required_scopes` and knows no others: a
+    resource with TOOL_SCOPES or METHOD_SCOPES needs `protect`.
     """
 
     def __init__(self, resource: str = "/mcp") -> None:
@@ -60,9 +62,10 @@ class TokenVerifier:
         """The token as the SDK describes it, or None for one that is refused.
 
         Raises `TemporarilyUnavailable` while the database cannot be asked. The SDK makes a 500 of it, which is still
-        better than a 401: that would make clients throw good tokens away.
+        better than a 401: that would make clients throw good tokens away. Raises `ImproperlyConfigured` for a resource
+        whose calls need different scopes.
         """
-        endpoint = find_endpoint(self._resource, issuer=configured_issuer())
+        endpoint = _require_one_list(find_endpoint(self._resource, issuer=configured_issuer()))
         try:
             principal = recall_token(token, endpoint)
             if principal is None:
@@ -72,7 +75,7 @@ class TokenVerifier:
         return _describe(principal, token)
 
 
-def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = ()) -> BearerMiddleware:
+def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Scopes = ()) -> BearerMiddleware:
     """An app of the SDK behind `BearerMiddleware`; its own `auth` and `token_verifier` are not needed then.
 
     The SDK is told who calls all the same: it binds sessions to the client and user that opened them, so that a session
@@ -84,10 +87,10 @@ def protect(app: ASGIApp, resource: str = "/mcp", *, scopes: Collection[str] = (
 def auth_settings(resource: str = "/mcp", *, scopes: Collection[str] = ()) -> AuthSettings:
     """The SDK's `AuthSettings` for `resource`: same issuer, resource and scopes as everywhere else.
 
-    `scopes` are needed besides the resource's own. Raises `ImproperlyConfigured` without an ISSUER, and for a URL that
-    the SDK would write differently from us.
+    `scopes` are needed besides the resource's own. Raises `ImproperlyConfigured` without an ISSUER, for a URL that the
+    SDK would write differently from us, and for a resource with TOOL_SCOPES or METHOD_SCOPES, which need `protect`.
     """
-    endpoint = find_endpoint(resource, issuer=configured_issuer(), scopes=scopes)
+    endpoint = _require_one_list(find_endpoint(resource, issuer=configured_issuer(), needs=read_needs(scopes)))
     settings_of_sdk = AuthSettings.model_validate(
         {
             "issuer_url": endpoint.issuer,
@@ -130,6 +133,16 @@ def tool_errors() -> AbstractContextManager[None]:
 
 def _describe(principal: Principal, token: str) -> PrincipalToken:
     return PrincipalToken(principal=principal, **members_of(principal, token))
+
+
+def _require_one_list(endpoint: Endpoint) -> Endpoint:
+    # Calls that need more would go through.
+    if endpoint.message_scopes or endpoint.method_scopes:
+        raise ImproperlyConfigured(
+            f"Calls of {endpoint.resource.identifier} need different scopes (TOOL_SCOPES, METHOD_SCOPES), which only "
+            f"`protect` asks for: a TokenVerifier sees nothing of the call."
+        )
+    return endpoint
 
 
 def _require_same_text(theirs: AnyHttpUrl | None, ours: str) -> None:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from mcp_oidc.conf import app_settings, issuer_of
 from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import MissingToken, OAuthError
 from mcp_oidc.resource.bearer import Endpoint, find_endpoint, refuse
+from mcp_oidc.resource.needs import Scopes, read_needs
 from mcp_oidc.resource.refusals import REFUSABLE, Refusal
 from mcp_oidc.resource.requests import admit, response_to, roll_back
 
@@ -47,14 +47,14 @@ class BearerAuth(HttpAuthBase):
 
     openapi_scheme = "bearer"
 
-    def __init__(self, resource: str = "/mcp", *, scopes: Collection[str] = ()) -> None:
+    def __init__(self, resource: str = "/mcp", *, scopes: Scopes = ()) -> None:
         super().__init__()
         self._resource = resource
-        self._scopes = tuple(scopes)
+        self._needs = read_needs(scopes)
 
     def __call__(self, request: HttpRequest) -> Principal | None:
         """The principal, or None without a bearer token. Raises `Refused`."""
-        endpoint = find_endpoint(self._resource, issuer=issuer_of(request), scopes=self._scopes)
+        endpoint = find_endpoint(self._resource, issuer=issuer_of(request), needs=self._needs).at(request.method)
         setattr(request, _ENDPOINT, endpoint)
         try:
             return admit(request, endpoint)

@@ -20,12 +20,13 @@ If an operator allows token exchange to that client, it also gets the users' tok
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.protocol.access_tokens import verify_access_token
+from mcp_oidc.protocol.scopes import close_implications, with_implied
 from mcp_oidc.resource.remote_http import Http, headers_for, make_http
 from mcp_oidc.resource.remote_idp_tokens import RemoteIdpTokens, TokenExchange
 from mcp_oidc.resource.remote_introspection import Introspection
@@ -49,17 +50,25 @@ class RemotePrincipal:
     expires_at: int
     claims: Mapping[str, Any] = field(repr=False)
     token: str = field(repr=False)
+    # Scope to all that it implies.
+    implied_scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+
+    @property
+    def effective_scopes(self) -> tuple[str, ...]:
+        """All that the token allows: its scopes, and what they imply."""
+        return with_implied(self.scopes, self.implied_scopes)
 
     def has_scopes(self, scopes: tuple[str, ...]) -> bool:
-        """Whether the token carries all of `scopes`."""
-        return set(scopes) <= set(self.scopes)
+        """Whether the token carries all of `scopes`, or wider ones that imply them."""
+        return set(scopes) <= set(with_implied(self.scopes, self.implied_scopes))
 
 
 class RemoteVerifier:
     """Verifies the access tokens of one issuer for one resource. Share one object among all threads: it caches.
 
     With `client_id` and `client_secret` it asks the issuer whether a token still lives, too; the answer is good for
-    `cache_seconds` (0: for one call), whichever it was. `http` replaces our own: `http(url)` gets,
+    `cache_seconds` (0: for one call), whichever it was. `implied_scopes` is IMPLIED_SCOPES of the issuer's settings,
+    scope to narrower ones; raises `ValueError` if they imply each other. `http` replaces our own: `http(url)` gets,
     `http(url, form=..., headers=...)` posts, and both return the body of a 200 answer or raise `OSError`
     (`PermissionError` for 401 and 403, `mcp_oidc.resource.remote_http.BadRequest` for 400).
 
@@ -74,12 +83,14 @@ class RemoteVerifier:
         client_id: str = "",
         client_secret: str = "",
         cache_seconds: float = CACHE_SECONDS,
+        implied_scopes: Mapping[str, Iterable[str]] | None = None,
         http: Http | None = None,
     ) -> None:
         if bool(client_id) != bool(client_secret):
             raise ValueError("To introspect, a RemoteVerifier needs both client_id and client_secret.")
         self.issuer = issuer
         self.resource = resource
+        self._implied_scopes = close_implications(implied_scopes or {})
         ask = http or make_http()
         headers = headers_for(client_id, client_secret)
         self._keys = PublishedKeys(issuer, ask)
@@ -106,6 +117,7 @@ class RemoteVerifier:
             expires_at=claims.expires_at,
             claims=claims.extra,
             token=token,
+            implied_scopes=self._implied_scopes,
         )
 
     async def averify(self, token: str) -> RemotePrincipal:

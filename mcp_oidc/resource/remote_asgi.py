@@ -14,11 +14,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from urllib.parse import urlsplit
 
-from mcp_oidc.errors import InsufficientScope
 from mcp_oidc.protocol import cors
 from mcp_oidc.protocol.challenges import bearer_token
 from mcp_oidc.protocol.resource_metadata import CACHE_CONTROL, metadata_document, metadata_url_of
-from mcp_oidc.protocol.tool_calls import scopes_of_tools
 from mcp_oidc.protocol.uris import origin_of
 from mcp_oidc.resource.asgi_messages import (
     PRINCIPAL_KEY,
@@ -33,6 +31,7 @@ from mcp_oidc.resource.asgi_messages import (
     send_answer,
     with_cors,
 )
+from mcp_oidc.resource.call_scopes import CallNeeds, require_scopes_of_body, require_scopes_of_head
 from mcp_oidc.resource.refusals import REFUSABLE, Refusable, foreign_origin, make_refusal
 from mcp_oidc.resource.remote import RemotePrincipal, RemoteVerifier
 
@@ -56,10 +55,10 @@ def get_principal() -> RemotePrincipal:
 class RemoteBearerMiddleware:
     """Lets only requests with an access token that `verifier` takes through to `app`.
 
-    `scopes` are needed for any call, `tool_scopes` (tool to scopes) for calls of that tool besides. Pages of `origins`
-    may call it, beside those of the issuer and of the resource itself. The document that the challenge points to
-    (RFC 9728) is served here, with `name` and `documentation`, a URL. The app finds the principal in
-    `scope["mcp_oidc.principal"]` and by `get_principal()`.
+    `scopes` are needed for any call; besides, `tool_scopes` (tool to scopes) for calls of that tool and `method_scopes`
+    for those of an HTTP or JSON-RPC method. Pages of `origins` may call it, beside those of the issuer and of the
+    resource itself. The document that the challenge points to (RFC 9728) is served here, with `name` and
+    `documentation`, a URL. The app finds the principal in `scope["mcp_oidc.principal"]` and by `get_principal()`.
     """
 
     def __init__(
@@ -69,20 +68,24 @@ class RemoteBearerMiddleware:
         *,
         scopes: Collection[str] = (),
         tool_scopes: Mapping[str, Collection[str]] = {},
+        method_scopes: Mapping[str, Collection[str]] = {},
         origins: Collection[str] = (),
         name: str = "",
         documentation: str = "",
     ) -> None:
         self._app = app
         self._verifier = verifier
-        self._scopes = tuple(scopes)
-        self._tool_scopes = {tool: tuple(needed) for tool, needed in tool_scopes.items()}
+        self._needs = CallNeeds(
+            scopes=tuple(scopes),
+            tool_scopes={tool: tuple(needed) for tool, needed in tool_scopes.items()},
+            method_scopes={method: tuple(needed) for method, needed in method_scopes.items()},
+        )
         # Browsers write hosts in lower case.
         own = {origin_of(url).lower() for url in (verifier.issuer, verifier.resource)}
         self._origins = frozenset(origins) | own
         self._metadata_url = metadata_url_of(verifier.resource)
         document = metadata_document(
-            verifier.resource, issuer=verifier.issuer, scopes=self._scopes, name=name, documentation=documentation
+            verifier.resource, issuer=verifier.issuer, scopes=self._needs.scopes, name=name, documentation=documentation
         )
         self._document = json.dumps(document).encode()
 
@@ -112,14 +115,15 @@ class RemoteBearerMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         watched = WatchedSend(with_cors(scope, self._origins, send))
+        needs = self._needs.at(scope["method"])
         try:
-            await self._admit(scope, receive, watched)
+            await self._admit(scope, receive, watched, needs)
         except REFUSABLE as error:
             if watched.has_begun:
                 raise
-            await self._refuse(error, watched)
+            await self._refuse(error, watched, needs)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, needs: CallNeeds) -> None:
         origin = header(scope, b"origin")
         if origin is not None and origin not in self._origins:
             raise foreign_origin()
@@ -127,20 +131,17 @@ class RemoteBearerMiddleware:
             await send_answer(204, {}, b"", send)
             return
         principal = await self._verifier.averify(bearer_token(header(scope, b"authorization")))
-        if not principal.has_scopes(self._scopes):
-            raise InsufficientScope("The access token lacks a scope.", scopes=self._scopes)
-        if self._tool_scopes and scope["method"] == "POST":
+        head = require_scopes_of_head(principal, needs, scope["method"], lambda name: header(scope, name.encode()))
+        if head is not None:
             body = await read_body(receive)
-            needed = scopes_of_tools(body, self._tool_scopes)
-            if not principal.has_scopes(needed):
-                raise InsufficientScope("The access token lacks a scope that this tool needs.", scopes=needed)
+            require_scopes_of_body(principal, body, head, needs)
             receive = replay(body, receive)
         with _acting_for(principal):
             await self._app({**scope, PRINCIPAL_KEY: principal}, receive, send)
 
-    async def _refuse(self, error: Refusable, send: Send) -> None:
+    async def _refuse(self, error: Refusable, send: Send, needs: CallNeeds) -> None:
         refusal = make_refusal(
-            error, resource=self._verifier.resource, metadata_url=self._metadata_url, scopes=self._scopes
+            error, resource=self._verifier.resource, metadata_url=self._metadata_url, scopes=needs.scopes
         )
         await send_answer(refusal.status, refusal.headers, refusal.body, send)
 

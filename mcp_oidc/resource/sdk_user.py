@@ -22,7 +22,7 @@ class SomePrincipal(Protocol):
     @property
     def client_id(self) -> str: ...
     @property
-    def scopes(self) -> tuple[str, ...]: ...
+    def effective_scopes(self) -> tuple[str, ...]: ...
     @property
     def resource(self) -> str: ...
     @property
@@ -44,7 +44,7 @@ class WithSdkUser:
         if principal is not None:
             token = bearer_token(header(scope, b"authorization"))
             user = AuthenticatedUser(self._describe(principal, token))
-            scope = {**scope, "user": user, "auth": AuthCredentials(principal.scopes)}
+            scope = {**scope, "user": user, "auth": AuthCredentials(principal.effective_scopes)}
         await self._app(scope, receive, send)
 
 
@@ -53,7 +53,8 @@ def members_of(principal: SomePrincipal, token: str) -> dict[str, Any]:
     return {
         "token": token,
         "client_id": principal.client_id,
-        "scopes": list(principal.scopes),
+        # Frameworks compare them as they are, and know nothing of scopes that imply others.
+        "scopes": list(principal.effective_scopes),
         "expires_at": principal.expires_at,
         "resource": principal.resource,
         "subject": principal.subject,

@@ -15,7 +15,7 @@ from mcp_oidc.core.connected_apps import ConnectedApp
 from mcp_oidc.core.connected_apps import connected_apps as apps_of
 from mcp_oidc.core.revocation import disconnect, revoke_user
 from mcp_oidc.pages import render_page
-from mcp_oidc.server.wording import Destination, appearance_of, destination_of, name_of, sentence, user_name
+from mcp_oidc.server.wording import Destination, appearance_of, destination_of, name_of, sentences, user_name
 from mcp_oidc.upstream.login import redirect_to_login
 from mcp_oidc.upstream.session import Login, remembered_login
 from mcp_oidc.upstream.views import for_people
@@ -80,7 +80,7 @@ def _described(app: ConnectedApp, resource_names: dict[str, str]) -> dict[str, A
             {
                 "name": resource_names.get(resource, ""),
                 "identifier": resource,
-                "permissions": [sentence(scope) for scope in scopes if scope != "openid"],
+                "permissions": sentences(scopes),
             }
             for resource, scopes in app.scopes.items()
         ],

@@ -14,7 +14,7 @@ from mcp_oidc.pages import render_page
 from mcp_oidc.protocol.authorization_requests import AuthorizationRequest
 from mcp_oidc.protocol.product_names import imitated_product
 from mcp_oidc.protocol.uris import is_local
-from mcp_oidc.server.wording import appearance_of, destination_of, sentence, user_name
+from mcp_oidc.server.wording import appearance_of, destination_of, sentences, user_name
 from mcp_oidc.upstream.session import Login
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def render_consent(request: HttpRequest, ask: Ask) -> HttpResponse:
         **_where_it_goes(ask.request.redirect_uri),
         "resource": ask.resource.identifier,
         "resource_name": ask.resource.name,
-        "permissions": [sentence(scope) for scope in ask.scopes if scope != "openid"],
+        "permissions": sentences(ask.scopes),
         "user_name": user_name(ask.login),
         "identity": str(ask.login.identity.subject),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,11 @@ def destination_of(redirect_uri: str) -> Destination:
     """Where an answer to this redirect URI goes."""
     loopback = is_loopback(redirect_uri)
     return Destination(host_of(redirect_uri), loopback, is_private_scheme=is_local(redirect_uri) and not loopback)
+
+
+def sentences(scopes: Iterable[str]) -> list[str]:
+    """What a client may do with `scopes`, and with what they imply: nothing that is allowed goes without saying."""
+    return [sentence(scope) for scope in app_settings.with_implied(scopes) if scope != "openid"]
 
 
 def sentence(scope: str) -> str:

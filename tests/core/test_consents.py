@@ -56,6 +56,18 @@ def test_user_is_asked_again_for_anything_new(
     assert is_consent_needed(user, public_client, **{**ASKED, **change})
 
 
+@pytest.mark.requirement("resource-implied-scopes")
+def test_approval_of_a_wider_scope_covers_what_it_implies_and_not_the_other_way_round(
+    user: AbstractBaseUser, public_client: AbstractClient, settings: LazySettings
+) -> None:
+    settings.MCP_OIDC = {**settings.MCP_OIDC, "IMPLIED_SCOPES": {"notes:write": ["mcp"]}}
+    remember_consent(user, public_client, **{**ASKED, "scopes": ("notes:write",)})
+    assert not is_consent_needed(user, public_client, **{**ASKED, "scopes": ("mcp",)})
+    other = {**ASKED, "redirect_uri": "https://client.example/other"}
+    remember_consent(user, public_client, **{**other, "scopes": ("mcp",)})
+    assert is_consent_needed(user, public_client, **{**other, "scopes": ("notes:write",)})
+
+
 @pytest.mark.requirement("consent-remembered")
 def test_approval_is_of_one_user_for_one_client(
     user: AbstractBaseUser, public_client: AbstractClient, caller: Caller

@@ -358,6 +358,33 @@ def test_scope_that_left_the_settings_leaves_the_tokens(device: Device, settings
     assert device.refresh(device.first).scope == "openid mcp"
 
 
+@pytest.mark.requirement("scope-narrowing")
+@pytest.mark.requirement("resource-implied-scopes")
+def test_refresh_may_ask_for_what_the_approved_scope_implies(device: Device, settings: LazySettings) -> None:
+    implied = {"notes:write": ["notes:read"], "notes:admin": ["notes:write"]}
+    scopes = {"mcp": "Use it", "notes:write": "Write", "notes:read": "Read", "notes:admin": "All"}
+    settings.MCP_OIDC = {**settings.MCP_OIDC, "SCOPES": scopes, "IMPLIED_SCOPES": implied}
+    narrow = device.refresh(device.first, scopes=("notes:read",))
+    assert narrow.scope == "notes:read mcp"
+    # What was approved stays: neither narrowed nor spelled out.
+    assert device.refresh(narrow).scope == "openid mcp notes:write"
+    with pytest.raises(InvalidScope):
+        device.refresh(narrow, scopes=("notes:admin",))
+
+
+def test_adapter_may_leave_the_narrower_of_a_wider_scope(
+    device: Device, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Demoted(Adapter):
+        def authorize_connection(self, user: AbstractBaseUser, client: Any, scopes: tuple[str, ...]) -> tuple[str, ...]:
+            return ("mcp", "notes:read", "admin:all")
+
+    scopes = {"mcp": "Use it", "notes:write": "Write", "notes:read": "Read", "admin:all": "All"}
+    implied = {"IMPLIED_SCOPES": {"notes:write": ["notes:read"]}, "SCOPES": scopes}
+    settings.MCP_OIDC = {**settings.MCP_OIDC, **implied, "ADAPTER": Demoted}
+    assert device.refresh(device.first).scope == "mcp notes:read"
+
+
 def test_client_that_a_user_may_use_no_more_is_refused_and_keeps_its_token(
     device: Device, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from mcp_oidc.protocol.scopes import format_scope, granted_scopes, is_scope, parse_scope
+from mcp_oidc.protocol.scopes import (
+    close_implications,
+    format_scope,
+    granted_scopes,
+    is_scope,
+    parse_scope,
+    with_implied,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +49,23 @@ def test_known_scopes_are_granted_and_the_resource_gets_its_own() -> None:
 
 def test_scope_that_is_asked_for_and_required_is_granted_once() -> None:
     assert granted_scopes(iter(["mcp"]), known=iter(["mcp"]), required=iter(["mcp"])) == ("mcp",)
+
+
+def test_scope_implies_what_its_narrower_ones_imply() -> None:
+    implied = close_implications({"admin": ["write", "audit"], "write": ["read"], "audit": ["read"]})
+    assert implied == {"admin": ("write", "read", "audit"), "write": ("read",), "audit": ("read",)}
+    assert with_implied(("mcp", "write", "read"), implied) == ("mcp", "write", "read")
+    assert with_implied(("read", "admin"), implied) == ("read", "admin", "write", "audit")
+
+
+@pytest.mark.parametrize(
+    ("direct", "way_round"),
+    [
+        ({"a": ["a"]}, "a -> a"),
+        ({"a": ["b"], "b": ["c"], "c": ["a"]}, "a -> b -> c -> a"),
+        ({"a": ["b"], "b": ["c"], "c": ["b"]}, "b -> c -> b"),
+    ],
+)
+def test_scopes_that_imply_each_other_are_named(direct: dict[str, list[str]], way_round: str) -> None:
+    with pytest.raises(ValueError, match=way_round):
+        close_implications(direct)

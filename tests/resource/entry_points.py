@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connections
@@ -19,6 +20,7 @@ from mcp_oidc.resource.asgi_messages import PRINCIPAL_KEY, ASGIApp, Message, Rec
 from mcp_oidc.resource.context import get_principal
 from mcp_oidc.resource.idp_tokens import aget_idp_tokens
 from tests.resource.answers import describe
+from tests.resource.installed import is_installed
 from tests.resource.lifespans import Lifespans
 from tests.resource.remote_entry_point import remote_app
 
@@ -231,6 +233,24 @@ EVERY_ENTRY_POINT: dict[str, Kind] = {
     "django-mcpz": Kind(speaking_mcp(django_entry_point("mcpz")), "django-mcpz", methods=("POST",)),
     "django-mcp-server": Kind(speaking_mcp(django_entry_point("mcp-server")), "django-mcp-server"),
 }
+
+
+def entry_points(which: Callable[[Kind], bool] = lambda kind: True) -> pytest.MarkDecorator:
+    """Runs a test with each of them as `kind`."""
+    chosen = {name: kind for name, kind in EVERY_ENTRY_POINT.items() if which(kind)}
+    missing = {
+        name: pytest.mark.skip(reason=f"{kind.package} is not installed")
+        for name, kind in chosen.items()
+        if kind.package and not is_installed(kind.package)
+    }
+    return pytest.mark.parametrize(
+        "kind", [pytest.param(kind, id=name, marks=missing.get(name, ())) for name, kind in chosen.items()]
+    )
+
+
+every_entry_point = entry_points()
+every_one_of_ours = entry_points(lambda kind: kind.is_ours)
+every_one_with_a_database = entry_points(lambda kind: kind.has_database)
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ from mcp_oidc.core.clients import clients
 from mcp_oidc.core.introspection import introspect
 from mcp_oidc.resource.asgi_messages import PRINCIPAL_KEY, Receive, Scope, Send, send_answer
 from mcp_oidc.resource.bearer import find_endpoint
+from mcp_oidc.resource.needs import read_needs
 from mcp_oidc.resource.remote import RemoteVerifier
 from mcp_oidc.resource.remote_asgi import RemoteBearerMiddleware, get_principal
 from tests.factories import ISSUER, add_resource_server
@@ -30,15 +31,22 @@ PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
 def remote_app(place: str) -> RemoteBearerMiddleware:
     """A small app, protected as the settings of today say of the place. It asks the issuer about each token."""
     key, scopes = PLACES[place]
-    endpoint = find_endpoint(key, issuer=ISSUER, scopes=scopes)
+    endpoint = find_endpoint(key, issuer=ISSUER, needs=read_needs(scopes))
     verifier = RemoteVerifier(
-        ISSUER, endpoint.resource.identifier, client_id="tools", client_secret="secret", cache_seconds=0, http=_ask
+        ISSUER,
+        endpoint.resource.identifier,
+        client_id="tools",
+        client_secret="secret",
+        cache_seconds=0,
+        implied_scopes=app_settings.IMPLIED_SCOPES,
+        http=_ask,
     )
     return RemoteBearerMiddleware(
         _small_app,
         verifier,
         scopes=endpoint.scopes,
-        tool_scopes=endpoint.resource.tool_scopes,
+        tool_scopes=endpoint.tool_scopes,
+        method_scopes=endpoint.method_scopes,
         origins=app_settings.CORS_ORIGINS,
         name=endpoint.resource.name,
     )

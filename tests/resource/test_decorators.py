@@ -6,19 +6,21 @@ import re
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils.decorators import method_decorator
 from django.views import View
 
 from mcp_oidc.errors import UpstreamLoginRequired
 from mcp_oidc.resource.context import get_principal
-from mcp_oidc.resource.decorators import ProtectedMixin, protect
+from mcp_oidc.resource.decorators import ProtectedMixin, protect, require_scopes
 from tests.resource.entry_points import Call, django_entry_point
 from tests.resource.worlds import Issue
 
@@ -160,6 +162,96 @@ def test_deleted_user_can_be_told_from_a_revoked_token_by_nobody(issue: Issue) -
     answer = call(Call(authorization=f"Bearer {token}"))
     revoked = "The access token was revoked, or its user or client may no longer use it."
     assert answer.json == {"error": "invalid_token", "error_description": revoked}
+
+
+class Notes(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    @require_scopes("notes:write")
+    def post(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    @method_decorator(require_scopes("notes:write"))
+    def delete(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+
+class MixedNotes(ProtectedMixin, Notes):
+    mcp_scopes = {"POST": "audit"}
+
+
+@require_scopes("notes:write")
+def add_note(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@require_scopes("notes:write")
+async def async_add_note(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@pytest.mark.requirement("resource-one-challenge-for-all-scopes")
+@pytest.mark.parametrize(
+    "view",
+    [
+        protect("/mcp", scopes=["audit"])(add_note),
+        async_to_sync(protect("/mcp", scopes="audit")(async_add_note)),
+        protect("/mcp", scopes={"POST": ["audit"]})(add_note),
+        protect("/mcp", scopes={"POST": "audit"})(Notes.as_view()),
+        MixedNotes.as_view(),
+        MixedNotes.as_view(mcp_scopes=("audit",)),
+    ],
+    ids=["function", "async function", "by method", "class", "mixin", "mixin with scopes of its own"],
+)
+def test_scopes_of_view_and_method_are_needed_and_named_at_once(view: Any, issue: Issue) -> None:
+    refused = view(bearer_request(issue().access_token))
+    assert refused.status_code == 403
+    assert set(re.search(r'scope="([^"]*)"', refused["WWW-Authenticate"])[1].split()) == {"mcp", "audit", "notes:write"}  # type: ignore[index]  # it has one
+    assert view(bearer_request(issue(scope="mcp notes:write").access_token)).status_code == 403
+    assert view(bearer_request(issue(scope="mcp audit notes:write").access_token)).status_code == 200
+
+
+@pytest.mark.requirement("resource-scopes-of-methods")
+def test_methods_of_a_class_have_scopes_of_their_own(issue: Issue) -> None:
+    view = protect("/mcp")(Notes.as_view())
+    headers = {"Authorization": f"Bearer {issue().access_token}"}
+    statuses = {
+        method: view(RequestFactory().generic(method, "/", headers=headers)).status_code
+        for method in ("GET", "HEAD", "POST", "DELETE", "PUT")
+    }
+    assert statuses == {"GET": 200, "HEAD": 200, "POST": 403, "DELETE": 403, "PUT": 405}
+
+
+def test_checked_function_checks_wherever_it_is_called_from(access_token: str) -> None:
+    @protect("/mcp")
+    def view(request: HttpRequest) -> HttpResponse:
+        return add_note(request)
+
+    refused = view(bearer_request(access_token))
+    assert refused.status_code == 403
+    assert 'scope="mcp notes:write"' in refused["WWW-Authenticate"]
+
+
+def test_checked_function_calls_nothing_for_nobody() -> None:
+    with pytest.raises(PermissionDenied, match="access token"):
+        add_note(RequestFactory().post("/"))
+
+
+def test_decorator_of_scopes_says_how_to_write_it() -> None:
+    with pytest.raises(TypeError, match=r'@require_scopes\("notes:write"\)'):
+        require_scopes(add_note)  # type: ignore[arg-type]  # the mistake at issue
+    with pytest.raises(TypeError, match="below @protect"):
+        require_scopes("notes:write")(protect("/mcp")(add_note))
+    with pytest.raises(ImproperlyConfigured, match="two words"):
+        protect("/mcp", scopes=["two words"])
+
+
+def test_form_that_something_before_us_has_read_is_a_bad_request(access_token: str, settings: LazySettings) -> None:
+    settings.MCP_OIDC = {**settings.MCP_OIDC, "RESOURCES": {"/mcp": {"TOOL_SCOPES": {"add_note": ["notes:write"]}}}}
+    request = RequestFactory().post("/", data={"a": "b"}, headers={"Authorization": f"Bearer {access_token}"})
+    assert request.POST["a"] == "b"
+    assert protect("/mcp")(Notes.as_view())(request).status_code == 400
 
 
 def bearer_request(token: str) -> HttpRequest:

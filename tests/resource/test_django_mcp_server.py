@@ -4,7 +4,8 @@ In an environment of its own, with version 1 of the `mcp` SDK:
 
     python -m pip install -e ".[mcp-server,test-base]"
     cd tests/resource
-    python -m pytest --ds tests.projects.mcp_server -k "mcp-server or mcp_server" test_{django_mcp_server,refusals}.py
+    python -m pytest --ds tests.projects.mcp_server -k "mcp-server or mcp_server" \\
+        test_{django_mcp_server,refusals,call_scopes}.py
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import path
 
+from tests.factories import ISSUER
 from tests.resource.doc_pages import run_block, serving_urls
 from tests.resource.entry_points import Call, call_asgi, small_app
 from tests.resource.worlds import Issue
@@ -27,6 +28,24 @@ def test_example_for_views_greets_who_calls(page: str, view: str, scope: str, is
     assert refused.status_code == 401
     assert refused["WWW-Authenticate"].startswith(f'Bearer scope="{scope}", resource_metadata=')
     assert greeted.json() == {"hello": "alice"}
+
+
+def test_example_of_scopes_steps_up_where_the_method_needs_it(issue: Issue) -> None:
+    settings = run_block("protect/scopes.md", 0)["MCP_OIDC"]
+    example = run_block("protect/scopes.md", 1)
+    narrow, wide = issue().access_token, issue(scope="mcp notes:admin").access_token
+    views = {"notes": example["Notes"].as_view(), "add": example["add_note"]}
+    with (
+        override_settings(MCP_OIDC={"ISSUER": ISSUER, **settings}),
+        serving_urls({"urlpatterns": [path(name, view) for name, view in views.items()]}),
+    ):
+        answers = [
+            Client().generic(method, url, "{}", "application/json", headers={"Authorization": f"Bearer {token}"})
+            for token in (narrow, wide)
+            for method, url in (("GET", "/notes"), ("POST", "/notes"), ("POST", "/add"))
+        ]
+    assert [answer.status_code for answer in answers] == [200, 403, 403, 200, 200, 200]
+    assert 'scope="mcp notes:write"' in answers[1]["WWW-Authenticate"]
 
 
 def test_example_for_asgi_apps_hands_over_who_calls(access_token: str) -> None:

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mcp_oidc.errors import UpstreamLoginRequired
+from mcp_oidc.resource.decorators import require_scopes
 from mcp_oidc.resource.drf import BearerAuthentication, HasScopes, exception_handler
 from tests.factories import ISSUER
 from tests.resource.worlds import PLAIN, Issue
@@ -73,6 +74,39 @@ def test_challenge_names_the_scopes_of_the_view_too() -> None:
     assert answer.status_code == 401
     assert 'scope="mcp notes:write"' in answer["WWW-Authenticate"]
     assert "error" not in answer["WWW-Authenticate"]
+
+
+@pytest.mark.requirement("resource-one-challenge-for-all-scopes")
+@pytest.mark.parametrize("permission", [AllowAny, HasScopes])
+def test_scopes_of_view_and_method_are_needed_and_named_at_once(permission: Any, issue: Issue) -> None:
+    class Scoped(Base):
+        permission_classes = [permission]
+        mcp_scopes = {"POST": ["audit"], "DELETE": "notes:drop"}
+
+        @require_scopes("notes:write")
+        def post(self, request: Request) -> Response:
+            return Response()
+
+    refused = post(Scoped, issue().access_token)
+    assert refused.status_code == 403
+    assert 'scope="mcp notes:write audit"' in refused["WWW-Authenticate"]
+    assert post(Scoped, issue(scope="mcp audit").access_token).status_code == 403
+    assert post(Scoped, issue(scope="mcp audit notes:write").access_token).status_code == 200
+
+
+def test_method_with_scopes_is_not_called_for_whom_another_class_authenticated(user: Any) -> None:
+    class Someone(TokenAuthentication):
+        def authenticate(self, request: Request) -> Any:
+            return user, None
+
+    class Scoped(Base):
+        authentication_classes = [Someone, BearerAuthentication]
+
+        @require_scopes("notes:write")
+        def post(self, request: Request) -> Response:
+            return Response()
+
+    assert post(Scoped).status_code == 403
 
 
 def test_scopes_permission_lets_nobody_through_whom_another_class_authenticated(user: Any) -> None:

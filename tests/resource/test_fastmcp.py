@@ -34,6 +34,7 @@ from tests.resource.worlds import Issue
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.resource.urls")]
 
 App = Callable[..., Any]
+CALL_WHOAMI = {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}
 CALL_ADD_NOTE = {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "add_note", "arguments": {}}}
 
 
@@ -120,6 +121,38 @@ def test_scopes_that_fastmcp_asks_for_are_the_ones_of_the_token(server: Live) ->
     answer = post(server, without, CALL_ADD_NOTE, session=session)
     assert answer.status_code == 200
     assert "added" not in answer.text
+
+
+@pytest.mark.requirement("resource-implied-scopes")
+@both_ways
+def test_scopes_that_fastmcp_asks_for_may_be_implied(make_app: App, issue: Issue) -> None:
+    scopes = {"mcp": "Use it", "notes:admin": "Manage notes", "notes:write": "Write notes"}
+    with live(issue, make_app, SCOPES=scopes, IMPLIED_SCOPES={"notes:admin": ["notes:write"]}) as server:
+        token = server.token(scope="mcp notes:admin")
+        assert asyncio.run(call_tool(server.resource, token, "add_note")).content[0].text == "added"
+
+
+@pytest.mark.requirement("resource-scopes-of-tools")
+@both_ways
+def test_other_spellings_of_the_path_are_no_way_round(make_app: App, issue: Issue) -> None:
+    stateless = {"json_response": True, "stateless_http": True}
+    resources = {"/mcp": {"TOOL_SCOPES": {"whoami": ["notes:write"]}}}
+    with live(issue, lambda: make_app(**stateless), RESOURCES=resources) as server:
+        headers = {"Authorization": f"Bearer {server.token()}", "Accept": "application/json, text/event-stream"}
+        for path in (
+            "/mcp",
+            "//mcp",
+            "/mcp/",
+            "/./mcp",
+            "/mcp//",
+            "/MCP",
+            "/%6dcp",
+            "/mcp%2f",
+            "/mcp?x=/",
+            "/open/../mcp",
+        ):
+            answer = httpx2.post(server.url + path, json=CALL_WHOAMI, headers=headers, follow_redirects=True)
+            assert (path, answer.status_code in (401, 403, 404)) == (path, True), answer.text
 
 
 @pytest.mark.requirement("resource-sessions-have-an-owner")

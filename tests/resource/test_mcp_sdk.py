@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from asgiref.sync import async_to_sync
+from django.conf import LazySettings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
@@ -172,6 +173,19 @@ def test_tool_with_scopes_of_its_own_is_called_with_them_only(issue: Issue) -> N
     assert not result.is_error
 
 
+@pytest.mark.parametrize("mode", ["sessions", "2026-07-28"])
+def test_client_without_the_scopes_of_one_tool_calls_the_others(mode: str, issue: Issue) -> None:
+    spoken, options = MODES[mode]
+    resources = {"/mcp": {"TOOL_SCOPES": {"add_note": ["notes:write"]}, "METHOD_SCOPES": {"prompts/get": ["audit"]}}}
+
+    def app() -> Any:
+        return protect(tools().streamable_http_app(transport_security=transport_security(), **options))
+
+    with live(issue, app, RESOURCES=resources) as server:
+        result = asyncio.run(call_tool(server.resource, server.token(), "whoami", mode=spoken))
+    assert not result.is_error
+
+
 class TestMiddlewareOfTheSdk:
     """`TokenVerifier` and `auth_settings`, without `protect`."""
 
@@ -195,6 +209,14 @@ class TestMiddlewareOfTheSdk:
         token = server.token()
         result = asyncio.run(call_tool(server.resource, token, "whoami"))
         assert result.content[0].text == claims_of(token)["sub"]
+
+    @pytest.mark.requirement("resource-implied-scopes")
+    def test_scopes_that_the_sdk_asks_for_may_be_implied(self, access_token: str, settings: LazySettings) -> None:
+        settings.MCP_OIDC = {**settings.MCP_OIDC, "IMPLIED_SCOPES": {"mcp": ["notes:write"]}}
+        described = async_to_sync(TokenVerifier().verify_token)(access_token)
+        assert described is not None
+        assert described.scopes == ["openid", "mcp", "notes:write"]
+        assert described.principal.scopes == ("openid", "mcp")
 
     def test_token_of_another_resource_is_refused(self, server: Live, issue: Issue) -> None:
         plain = issue(resource=f"{server.resource}/plain", issuer=server.url).access_token

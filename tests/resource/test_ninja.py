@@ -16,6 +16,7 @@ from ninja import NinjaAPI
 from ninja.security import APIKeyHeader
 
 from mcp_oidc.errors import InsufficientScope, UpstreamLoginRequired
+from mcp_oidc.resource.decorators import require_scopes
 from mcp_oidc.resource.ninja import BearerAuth, answer_refusals
 from tests.resource.doc_pages import run_block, serving_urls
 from tests.resource.worlds import Issue
@@ -91,6 +92,25 @@ def test_error_of_ours_in_an_operation_is_answered(
     answer = call(view, access_token)
     assert answer.status_code == status
     assert answer["WWW-Authenticate"].startswith(challenge)
+
+
+@pytest.mark.parametrize(
+    "scopes", [["notes:write"], {"POST": "notes:write"}, {"GET": ["audit"], "POST": "notes:write"}]
+)
+def test_operation_has_scopes_of_its_own(scopes: Any, issue: Issue) -> None:
+    auth = BearerAuth(scopes=scopes)
+    refused = call(whoami, issue().access_token, auth=auth)
+    assert refused.status_code == 403
+    assert 'scope="mcp notes:write"' in refused["WWW-Authenticate"]
+    assert call(whoami, issue(scope="mcp notes:write").access_token, auth=auth).status_code == 200
+
+
+def test_checked_operation_is_stepped_up(issue: Issue) -> None:
+    checked = require_scopes("notes:write")(whoami)
+    refused = call(checked, issue().access_token)
+    assert refused.status_code == 403
+    assert 'scope="mcp notes:write"' in refused["WWW-Authenticate"]
+    assert call(checked, issue(scope="mcp notes:write").access_token).status_code == 200
 
 
 def test_error_of_an_operation_that_takes_no_tokens_is_in_terms_of_the_first_resource() -> None:

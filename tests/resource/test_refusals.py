@@ -16,8 +16,15 @@ from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.key_rotation import save_key
 from mcp_oidc.core.sightings import wait_for_sightings
 from mcp_oidc.protocol.jwks import SigningJwk
-from tests.resource.entry_points import EVERY_ENTRY_POINT, METHODS, Answer, Call, Kind
-from tests.resource.installed import is_installed
+from tests.resource.entry_points import (
+    METHODS,
+    Answer,
+    Call,
+    Kind,
+    every_entry_point,
+    every_one_of_ours,
+    every_one_with_a_database,
+)
 from tests.resource.refusals import BAD_TOKENS, DEAD_TOKENS
 from tests.resource.worlds import Issue, World, issuing, make_world
 
@@ -33,20 +40,6 @@ BARE_CHALLENGE = f'Bearer scope="mcp", resource_metadata="{METADATA}"'
 PAGE = "https://app.example"
 
 
-def entry_points(which: Callable[[Kind], bool] = lambda kind: True) -> pytest.MarkDecorator:
-    chosen = {name: kind for name, kind in EVERY_ENTRY_POINT.items() if which(kind)}
-    missing = {
-        name: pytest.mark.skip(reason=f"{kind.package} is not installed")
-        for name, kind in chosen.items()
-        if kind.package and not is_installed(kind.package)
-    }
-    return pytest.mark.parametrize(
-        "kind", [pytest.param(kind, id=name, marks=missing.get(name, ())) for name, kind in chosen.items()]
-    )
-
-
-every_entry_point = entry_points()
-every_one_of_ours = entry_points(lambda kind: kind.is_ours)
 every_bad_token = pytest.mark.parametrize("bad_token", [*BAD_TOKENS, *DEAD_TOKENS], ids=lambda row: row.__name__)
 
 
@@ -115,6 +108,16 @@ def test_bad_token_is_refused_with_a_challenge(
             assert token not in f"{answer.headers}{answer.body!r}"
         else:
             assert answer.status == 405
+
+
+@every_entry_point
+def test_no_other_method_gets_in_without_a_good_token(kind: Kind, tokens: dict[str, str]) -> None:
+    for method in ("HEAD", "PUT", "PATCH", "TRACE", "PROPFIND", "get", "OPTIONS"):
+        for authorization in (None, f"Bearer {tokens['revoked']}", f"Bearer {tokens['unsigned']}"):
+            answer = kind.call(Call(authorization=authorization, method=method))
+            allowed = (204, 401, 405) if method == "OPTIONS" else (401, 405)
+            assert (method, answer.status in allowed) == (method, True), answer.status
+            assert b"subject" not in answer.body
 
 
 @pytest.mark.requirement("resource-audience")
@@ -209,7 +212,7 @@ def test_outage_of_the_database_is_not_an_invalid_token(
     assert answer.challenge is None
 
 
-@entry_points(lambda kind: kind.has_database)
+@every_one_with_a_database
 def test_connection_that_the_database_has_closed_costs_nobody_a_request(
     kind: Kind, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

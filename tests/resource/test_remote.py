@@ -18,7 +18,7 @@ from mcp_oidc.resource.remote import RemoteVerifier
 from tests.factories import ISSUER, RESOURCE
 from tests.resource.clocks import Clock
 from tests.resource.refusals import BAD_TOKENS
-from tests.resource.worlds import World
+from tests.resource.worlds import Issue, World
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +68,20 @@ def test_good_token_is_taken_and_says_who_calls(verifier: RemoteVerifier, world:
     assert not principal.has_scopes(("mcp", "notes:write"))
     assert principal.expires_at == world.claims["exp"]
     assert principal.claims["iss"] == ISSUER
+
+
+@pytest.mark.requirement("resource-implied-scopes")
+def test_wider_scope_implies_what_the_verifier_was_told(publisher: Publisher, issue: Issue) -> None:
+    token = issue(scope="mcp notes:admin").access_token
+    implied = {"notes:admin": ["notes:write"], "notes:write": ["notes:read"]}
+    told = RemoteVerifier(ISSUER, RESOURCE, http=publisher, implied_scopes=implied).verify(token)
+    untold = RemoteVerifier(ISSUER, RESOURCE, http=publisher).verify(token)
+    assert told.scopes == untold.scopes == ("mcp", "notes:admin")
+    assert told.has_scopes(("mcp", "notes:read"))
+    assert not told.has_scopes(("notes:drop",))
+    assert not untold.has_scopes(("notes:read",))
+    with pytest.raises(ValueError, match="a -> a"):
+        RemoteVerifier(ISSUER, RESOURCE, implied_scopes={"a": ["a"]})
 
 
 @pytest.mark.requirement("resource-refuses-bad-tokens")

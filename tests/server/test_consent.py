@@ -72,6 +72,16 @@ def test_page_names_the_whole_host_that_the_answer_goes_to(browser: Browser, uri
     assert shown in text_of(page)
 
 
+@pytest.mark.requirement("resource-implied-scopes")
+def test_page_says_what_a_scope_implies(browser: Browser, public_client: AbstractClient) -> None:
+    scopes = {"mcp": "Use it", "notes:admin": "Manage notes", "notes:write": "Write notes", "notes:read": "Read notes"}
+    implied = {"notes:admin": ["notes:write"], "notes:write": ["notes:read"]}
+    with override_settings(MCP_OIDC={**settings.MCP_OIDC, "SCOPES": scopes, "IMPLIED_SCOPES": implied}):
+        page = text_of(browser.get(authorize_url(public_client, scope="mcp notes:write")))
+    assert "Use it Write notes Read notes" in page
+    assert "Manage notes" not in page
+
+
 @pytest.mark.parametrize("uri", ["http://localhost:8787/callback", "cursor://anysphere.cursor-mcp/oauth/callback"])
 def test_page_warns_of_apps_that_anybody_on_the_device_could_be(browser: Browser, uri: str) -> None:
     page = browser.get(authorize_url(register_with(redirect_uris=[uri]), redirect_uri=uri))
