@@ -13,7 +13,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.cache import cache
 from django.core.management.color import Style
 from django.core.management.commands import flush
-from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from hypothesis import settings as hypothesis_settings
 from joserfc.jwk import Key, import_key
@@ -23,7 +22,7 @@ from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.clients import Registration
 from mcp_oidc.core.identities import local_identity
 from mcp_oidc.core.issuing import redeem_code
-from mcp_oidc.core.kept_keys import keep_key
+from mcp_oidc.core.key_rotation import save_key
 from mcp_oidc.core.token_sets import TokenSet
 from mcp_oidc.models import AbstractClient, Identity
 from mcp_oidc.protocol import jwks
@@ -169,9 +168,7 @@ def _signing_jwk() -> SigningJwk:
 @pytest.fixture
 def signing_key(db: None, _signing_jwk: SigningJwk) -> SigningJwk:
     """The key that signs in this test, kept in the database."""
-    # The first one: nothing that `save_key` would look at is there.
-    with transaction.atomic():
-        keep_key(_signing_jwk, follows="", delay=0)
+    save_key(_signing_jwk)
     return _signing_jwk
 
 
