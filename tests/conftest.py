@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -33,12 +34,28 @@ from mcp_oidc.upstream.vain_waits import VainWaits
 from tests.factories import ISSUER, Opened, make_metadata, open_for
 
 # A machine that is busy with something else is not a failure.
-hypothesis_settings.register_profile("tests", deadline=None)
-hypothesis_settings.load_profile("tests")
+hypothesis_settings.register_profile("tests", deadline=None, max_examples=50)
+hypothesis_settings.register_profile("long tests", deadline=None, max_examples=300)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long tests too: races, kills, soak, conformance")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis_settings.load_profile("long tests" if config.getoption("--long") else "tests")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker for all files of a room whose servers take seconds to start: the other need not start its own."""
+    from xdist.scheduler import LoadFileScheduling  # not there without the plugin that calls this
+
+    class ByFileOrRoom(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/faults" if nodeid.startswith("tests/faults/") else str(super()._split_scope(nodeid))
+
+    return ByFileOrRoom(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -128,12 +128,12 @@ class Idp:
 
     def log_in(self, location: str, sub: str = "alice", *, deny: bool = False) -> str:
         """What a person does in a browser: open `location`, fill in the form, and be sent to the URL returned."""
-        page = requests.get(location, allow_redirects=False, timeout=5)
+        page = requests.get(location, allow_redirects=False, timeout=60)
         assert page.status_code == 200, page.text
         found = re.search(r'name="request" value="([^"]+)"', page.text)
         assert found
         decision = {"request": found[1], "sub": sub, "decision": "deny" if deny else "allow"}
-        done = requests.post(f"{self.issuer}/decide", data=decision, allow_redirects=False, timeout=5)
+        done = requests.post(f"{self.issuer}/decide", data=decision, allow_redirects=False, timeout=60)
         assert done.status_code == 302, done.text
         return done.headers["Location"]
 

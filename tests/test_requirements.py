@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.requirements import REQUIREMENTS
@@ -46,10 +47,13 @@ def build(): ...
     assert sorted(_marks_of(ast.parse(source))) == ["on-a-case", "on-a-class", "on-a-test"]
 
 
-def _marks() -> Iterator[tuple[str, str]]:
-    for path in sorted(TESTS.rglob("test_*.py")):
-        for requirement in _marks_of(ast.parse(path.read_text(), str(path))):
-            yield requirement, str(path.relative_to(TESTS))
+@cache
+def _marks() -> list[tuple[str, str]]:
+    return [
+        (requirement, str(path.relative_to(TESTS)))
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for requirement in _marks_of(ast.parse(path.read_text(), str(path)))
+    ]
 
 
 def _marks_of(module: ast.Module) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from sample_project.demo.identity_provider import embedded_identity_provider
 from tests.idp_server import running_idp
 from tests.journeys.servers import Sample, free_port
 
+# In the home of each sample.
+DATABASE = "sample.sqlite3"
+
 
 @pytest.fixture(scope="session")
 def identity_provider() -> Iterator[str]:
@@ -24,21 +28,30 @@ def identity_provider() -> Iterator[str]:
         yield issuer
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database in which the sample has its tables and nothing else, to be copied: migrating takes seconds."""
+    home = tmp_path_factory.mktemp("migrated")
+    sample = _sample(free_port(), {}, home)
+    sample.manage("migrate", "--verbosity", "0")
+    return home / DATABASE
+
+
 @pytest.fixture(scope="module")
-def sample(identity_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+def sample(identity_provider: str, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """The sample with a database of its own, migrated and up."""
     client = {"OIDC_ISSUER": identity_provider, "OIDC_CLIENT_ID": "sample", "OIDC_CLIENT_SECRET": "sample-secret"}
-    with serving_sample(free_port(), client, tmp_path_factory.mktemp("sample")) as sample:
+    with serving_sample(free_port(), client, copied(migrated, tmp_path_factory.mktemp("sample"))) as sample:
         yield sample
 
 
 @pytest.fixture(scope="module")
-def strict_sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+def strict_sample(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """The sample behind the strict provider of `tests.idp`, which asks for client secret, PKCE and redirect URI."""
     port = free_port()
     with running_idp(redirect_uris=(f"http://localhost:{port}/oauth/callback",)) as idp:
         client = {f"OIDC_{name}": value for name, value in idp.upstream.items()}
-        with serving_sample(port, client, tmp_path_factory.mktemp("strict")) as sample:
+        with serving_sample(port, client, copied(migrated, tmp_path_factory.mktemp("strict"))) as sample:
             yield sample
 
 
@@ -57,21 +70,30 @@ def site(live_server: LiveServer, settings: LazySettings, monkeypatch: pytest.Mo
     forget_provider()
 
 
+def copied(database: Path, home: Path) -> Path:
+    """`home`, which holds a copy of the database now."""
+    shutil.copy(database, home / DATABASE)
+    return home
+
+
 @contextmanager
 def serving_sample(port: int, given: dict[str, str], home: Path) -> Iterator[Sample]:
-    """The sample with a database in `home`, migrated and up. `given` is its environment."""
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "sample_project.settings",
-        **given,
-        "BASE_URL": f"http://localhost:{port}",
-        "DATABASE_URL": f"sqlite:///{home / 'sample.sqlite3'}",
-        "SESSION_SECRET": "journeys-only-" * 5,
-    }
-    sample = Sample(port=port, environment=environment)
-    sample.manage("migrate", "--verbosity", "0")
+    """The sample with the migrated database in `home`, up. `given` is its environment."""
+    sample = _sample(port, given, home)
     sample.start()
     try:
         yield sample
     finally:
         sample.stop()
+
+
+def _sample(port: int, given: dict[str, str], home: Path) -> Sample:
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "sample_project.settings",
+        **given,
+        "BASE_URL": f"http://localhost:{port}",
+        "DATABASE_URL": f"sqlite:///{home / DATABASE}",
+        "SESSION_SECRET": "journeys-only-" * 5,
+    }
+    return Sample(port=port, environment=environment)

@@ -15,7 +15,7 @@ import requests
 
 from sample_project.demo.browser import DemoBrowser
 from sample_project.demo.processes import running
-from tests.journeys.conftest import serving_sample
+from tests.journeys.conftest import copied, serving_sample
 from tests.journeys.mcp_users import McpUser
 from tests.journeys.servers import Sample, free_port
 from tests.resource.doc_pages import blocks_of
@@ -54,7 +54,7 @@ class Elsewhere:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(identity_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
+def elsewhere(identity_provider: str, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
     port = free_port()
     resource = f"http://localhost:{port}/mcp"
     environment = {
@@ -64,7 +64,7 @@ def elsewhere(identity_provider: str, tmp_path_factory: pytest.TempPathFactory) 
         "ELSEWHERE_RESOURCE": resource,
         "DJANGO_SETTINGS_MODULE": "tests.journeys.elsewhere_settings",
     }
-    with serving_sample(free_port(), environment, tmp_path_factory.mktemp("issuer")) as sample:
+    with serving_sample(free_port(), environment, copied(migrated, tmp_path_factory.mktemp("issuer"))) as sample:
         added = json.loads(sample.manage("shell", "--verbosity", "0", "-c", ADD_SERVER.format(resource=resource)))
         userinfo = requests.get(f"{identity_provider}/.well-known/openid-configuration").json()["userinfo_endpoint"]
         yield Elsewhere(sample, port, {**added, "ISSUER": sample.url, "RESOURCE": resource, "USERINFO": userinfo})

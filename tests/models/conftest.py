@@ -17,7 +17,11 @@ from tests.models.databases import KINDS, fresh_database
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=KINDS)
+# The ordinary suite has time for one of them.
+_KINDS = [pytest.param(kind, marks=() if kind == "sqlite" else pytest.mark.long) for kind in KINDS]
+
+
+@pytest.fixture(params=_KINDS)
 def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a fresh database, of each kind in turn."""
     with fresh_database(request.param, tmp_path) as url:

@@ -42,7 +42,7 @@ def test_a_project_with_its_own_models_migrates_and_takes_a_user_all_the_way(any
     }
 
 
-@pytest.mark.parametrize("project", ["own_user", "own_client"])
+@pytest.mark.parametrize("project", [pytest.param("own_user", marks=pytest.mark.long), "own_client"])
 def test_a_project_may_have_one_model_of_its_own_without_the_other(project: str, sqlite_database: str) -> None:
     assert result_of(project, "install", DATABASE_URL=sqlite_database) == OURS
 
