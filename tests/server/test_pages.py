@@ -75,7 +75,7 @@ def not_ours(request: HttpRequest, reason: str = "") -> HttpResponse:
 def link_of(page: HttpResponse) -> str:
     """Where the button of an error page leads."""
     text = page.content.decode()
-    return text.split('class="button" href="')[1].split('"')[0].replace("&amp;", "&")
+    return text.split('class="button primary" href="')[1].split('"')[0].replace("&amp;", "&")
 
 
 @pytest.mark.requirement("forget-advice")
@@ -99,5 +99,5 @@ def test_project_replaces_a_block_of_the_page(browser: Browser, public_client: A
     own.write_text('{% extends "mcp_oidc/consent.html" %}{% block question %}Let this app in?{% endblock %}')
     with override_settings(TEMPLATES=[{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]):
         page = browser.get(authorize_url(public_client))
-    assert text_of(page).startswith("Let this app in? Test client")
+    assert text_of(page).startswith("testserver Let this app in? Test client")
     assert "code" in answer_of(press(browser, page, "allow"))
