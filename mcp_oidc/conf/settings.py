@@ -11,6 +11,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy
 
 from mcp_oidc.conf.reading import is_url, read_choice, read_flag, read_number, read_scopes, read_text, read_texts, wrong
 from mcp_oidc.conf.resources import Resource, check_resources, make_resource
@@ -81,7 +82,7 @@ class Settings:
     @property
     def SCOPES(self) -> Mapping[str, str]:
         """Scope to the sentence that the consent page shows."""
-        value = self._dict.get("SCOPES", {"mcp": "Use this MCP server as you"})
+        value = self._dict.get("SCOPES", {"mcp": gettext_lazy("Use this MCP server as you")})
         if not isinstance(value, Mapping) or not all(isinstance(text, _TEXT) for text in value.values()):
             raise wrong("SCOPES", value, 'a dict such as {"mcp": "Use this MCP server as you"}')
         read_scopes("SCOPES", tuple(value))
