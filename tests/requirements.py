@@ -460,9 +460,7 @@ PAGES: list[Requirement] = [
         "issue 3",
         "Allow and Deny weigh the same and work with and without JavaScript, by keyboard, and under a strict policy.",
     ),
-    Requirement(
-        "translated", "issue 7", "Whatever people read is there in German, French, Spanish and Japanese."
-    ),
+    Requirement("translated", "issue 7", "Whatever people read is there in German, French, Spanish and Japanese."),
     Requirement(
         "ui-locales",
         "OpenID Connect Core 3.1.2.1",
