@@ -20,7 +20,8 @@ def look_at(page: Page, screen: Path, axe: str) -> None:
     page.evaluate(axe)
     for width, scheme in itertools.product(WIDTHS, ("light", "dark")):
         page.set_viewport_size({"width": width, "height": 800})
-        page.emulate_media(color_scheme=scheme)
+        # Without motion, or a colour could be on its way to the next one.
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.screenshot(path=f"{screen}-{width}-{scheme}.png", full_page=True)
         check_view(page)
 
