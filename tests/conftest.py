@@ -39,6 +39,7 @@ hypothesis_settings.register_profile("long tests", deadline=None, max_examples=3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", action="store_true", help="take the pictures in docs/images anew (with --long)")
     parser.addoption("--long", action="store_true", help="run the long tests too: races, kills, soak, conformance")
 
 

@@ -480,6 +480,13 @@ PAGES: list[Requirement] = [
         "issue 3",
         "Allow and Deny weigh the same and work with and without JavaScript, by keyboard, and under a strict policy.",
     ),
+    Requirement("translated", "issue 7", "Whatever people read is there in German, French, Spanish and Japanese."),
+    Requirement(
+        "ui-locales",
+        "OpenID Connect Core 3.1.2.1",
+        "Pages are in the first language of ui_locales that is supported, and none of them is an error.",
+    ),
+    Requirement("page-language", "WCAG 2.2 3.1.1", "A page names the language that its texts are in."),
     Requirement("pages-accessible", "issue 3", "Every page fits a phone, in light and dark, and axe finds nothing."),
     Requirement(
         "forget-advice", "issue 3", "Whoever comes with an unknown client reads how each app forgets its registration."

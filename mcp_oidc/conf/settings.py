@@ -11,6 +11,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy
 
 from mcp_oidc.conf.reading import (
     is_url,
@@ -91,7 +92,7 @@ class Settings:
     @property
     def SCOPES(self) -> Mapping[str, str]:
         """Scope to the sentence that the consent page shows."""
-        value = self._dict.get("SCOPES", {"mcp": "Use this MCP server as you"})
+        value = self._dict.get("SCOPES", {"mcp": gettext_lazy("Use this MCP server as you")})
         if not isinstance(value, Mapping) or not all(isinstance(text, _TEXT) for text in value.values()):
             raise wrong("SCOPES", value, 'a dict such as {"mcp": "Use this MCP server as you"}')
         read_scopes("SCOPES", tuple(value))

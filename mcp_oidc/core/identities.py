@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_noop
 
 from mcp_oidc.adapter import get_adapter
 from mcp_oidc.core import audit
@@ -85,7 +86,7 @@ def _note_login(identity: Identity, claims: Mapping[str, Any], *, caller: audit.
     _update(identity, claims, caller=caller, update_user=update_user)
     # After its commit: that the adapter has deactivated the user is kept.
     if not identity.user.is_active:
-        raise AccessDenied("This account is deactivated.", log="user inactive")
+        raise AccessDenied(gettext_noop("This account is deactivated."), log="user inactive")
 
 
 @retry_conflicts
@@ -111,7 +112,7 @@ def _lock_user(identity: Identity) -> AbstractBaseUser:
     # Read again: what follows the claims must not be written over what an operator has just changed.
     user = type(identity.user)._base_manager.select_for_update().filter(pk=identity.user_id).first()
     if user is None:
-        raise TemporarilyUnavailable("This account has just been deleted.")
+        raise TemporarilyUnavailable(gettext_noop("This account has just been deleted."))
     identity.user = user
     return user
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import router
 from django.db.models import Count, Exists, Min, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from mcp_oidc.conf import app_settings
 from mcp_oidc.core import audit
@@ -49,7 +50,7 @@ def admit(metadata: ClientMetadata, *, is_new: bool, caller: audit.Caller) -> No
         audit.record(
             _REGISTERED, "refused", reason="client blocked", caller=caller, detail={"client_name": metadata.name}
         )
-        raise AccessDenied("An administrator of this server has blocked the client.")
+        raise AccessDenied(gettext_noop("An administrator of this server has blocked the client."))
     if is_new and load.twins and load.twins % MAX_TWINS == 0:
         _forget_twins(metadata, caller)
 
@@ -83,7 +84,7 @@ def _require_less(count: int, limit: int, first: datetime | None) -> None:
         return
     seconds = math.ceil(HOUR - (timezone.now() - first).total_seconds())
     raise TooManyRequests(
-        "Too many clients were registered within the last hour.",
+        gettext_noop("Too many clients were registered within the last hour."),
         log=f"registration refused: {count} within the last hour",
         retry_after=min(max(seconds, 1), HOUR),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,10 @@ MAX_SCOPE_LENGTH = 2000
 MAX_CLIENT_ID_LENGTH = 255
 # What an answer, an error included, depends on: in none of these may be a doubt.
 SENDER_PARAMS = frozenset({"client_id", "redirect_uri", "state"})
+MAX_UI_LOCALES = 10
 _PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+# RFC 5646 2.1, as much of it as names of languages in the field have.
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,4}")
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,14 @@ def parse_request(params: Mapping[str, str], *, redirect_uri: str) -> Authorizat
         prompt=_parse_prompt(params.get("prompt", "")),
         max_age=_parse_max_age(params.get("max_age")),
     )
+
+
+def parse_ui_locales(text: str) -> tuple[str, ...]:
+    """The languages that the person reads, the best first. What is no language tag is left out: OpenID Connect Core
+    3.1.2.1 lets nothing of it be an error.
+    """
+    tags = text.split()[:MAX_UI_LOCALES]
+    return tuple(tag for tag in tags if _LANGUAGE_TAG.fullmatch(tag))
 
 
 def _require_code_flow(params: Mapping[str, str]) -> None:

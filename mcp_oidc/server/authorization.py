@@ -71,8 +71,7 @@ class AuthorizationView(BaseAuthorizationView):  # type: ignore[misc]  # DOT is 
             pairs = parse_pairs(request.META.get("QUERY_STRING", "").encode())
             sender = parse_sender(unique_params(pair for pair in pairs if pair[0] in SENDER_PARAMS))
         except InvalidRequest as error:
-            advice = _("The app sent you here with a broken request.")
-            return render_error(request, error.description, status=400, advice=advice)
+            return _blame_request(request, error)
         try:
             client = find_sender(request, sender)
         except LoginRequired:
@@ -168,8 +167,13 @@ def _log_in_first(request: HttpRequest, pairs: list[tuple[str, str]]) -> HttpRes
         params = unique_params(pairs)
         return _to_login(request, params, parse_request(params, redirect_uri=params.get("redirect_uri", "")))
     except (InvalidRequest, LoginRequired, UnsupportedResponseType) as error:
-        advice = _("The app sent you here with a broken request.")
-        return render_error(request, error.description, status=400, advice=advice)
+        return _blame_request(request, error)
+
+
+def _blame_request(request: HttpRequest, error: OAuthError) -> HttpResponse:
+    message = _("The app sent you here with a broken request.")
+    advice = _("Nothing that you did is wrong. If it happens again, tell the people who make the app.")
+    return render_error(request, message, status=400, advice=advice, detail=error.description)
 
 
 def _ask_to_forget(request: HttpRequest, message: str) -> HttpResponse:

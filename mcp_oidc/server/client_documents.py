@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from oauth2_provider.settings import oauth2_settings
 
 from mcp_oidc.adapter import get_adapter
@@ -68,13 +69,14 @@ def document_error_page(request: HttpRequest, error: OAuthError) -> HttpResponse
         logger.warning("%s: %s", error.code, error.log)
     if isinstance(error, TemporarilyUnavailable):
         advice, retry_url = _("Try again in a minute."), request.get_full_path()
-        page = render_error(request, error.description, status=error.status, advice=advice, retry_url=retry_url)
+        message = _(error.description)
+        page = render_error(request, message, status=error.status, advice=advice, retry_url=retry_url)
         page["Retry-After"] = str(error.retry_after)
         return page
     if isinstance(error, AccessDenied):
-        return render_error(request, error.description, status=error.status)
+        return render_error(request, _(error.description), status=error.status)
     message = _("The app describes itself in a way that this server cannot use.")
-    return render_error(request, message, status=error.status, advice=error.description)
+    return render_error(request, message, status=error.status, detail=error.description)
 
 
 def _is_permitted(request: HttpRequest, client_id: str) -> bool:
@@ -102,7 +104,7 @@ def _fetch(url: str) -> tuple[ClientDocument, int]:
         document = parse_client_document(fetched.members, url=url, private_schemes=app_settings.REDIRECT_SCHEMES)
     except UpstreamUnavailable as error:
         failure = TemporarilyUnavailable(
-            "The app's description of itself cannot be read just now.",
+            gettext_noop("The app's description of itself cannot be read just now."),
             log=str(error),
             retry_after=oauth2_settings.CIMD_FAILURE_BACKOFF_SECONDS,
         )

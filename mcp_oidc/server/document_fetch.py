@@ -13,6 +13,7 @@ from functools import lru_cache
 from threading import BoundedSemaphore
 from typing import Any
 
+from django.utils.translation import gettext_noop
 from oauth2_provider.settings import oauth2_settings
 
 from mcp_oidc.errors import TemporarilyUnavailable, UpstreamUnavailable
@@ -36,7 +37,8 @@ def fetch_document(url: str) -> FetchedDocument:
     """
     slots = _slots(oauth2_settings.CIMD_MAX_CONCURRENT_FETCHES or sys.maxsize)
     if not slots.acquire(blocking=False):
-        raise TemporarilyUnavailable("The server is busy reading other documents.", log="all fetch slots are taken")
+        message = gettext_noop("The server is busy reading other documents.")
+        raise TemporarilyUnavailable(message, log="all fetch slots are taken")
 
     def fetch() -> FetchedDocument:
         try:

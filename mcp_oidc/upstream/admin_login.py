@@ -63,7 +63,7 @@ def _refuse(request: HttpRequest, next_url: str, password_url: str) -> HttpRespo
 def _tell_failure(request: HttpRequest, error: OAuthError, next_url: str, password_url: str) -> HttpResponseBase:
     context = {
         "title": _("That did not work"),
-        "message": error.description or _("The login failed."),
+        "message": _(error.description) or _("The login failed."),
         "login_url": _login_url(next_url),
         "login_text": _("Try again"),
         "password_url": password_url,

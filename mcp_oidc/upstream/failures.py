@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from mcp_oidc.errors import (
     AccessDenied,
@@ -44,13 +45,13 @@ _BY_CODE: dict[str, type[OAuthError]] = {
 def oauth_error_for(error: UpstreamError) -> OAuthError:
     """What our own client is told of it."""
     if isinstance(error, UpstreamUnavailable):
-        return TemporarilyUnavailable("The identity provider does not answer.")
+        return TemporarilyUnavailable(gettext_noop("The identity provider does not answer."))
     if isinstance(error, UpstreamRefused):
         refusal = ServerError if error.is_about_us else _REFUSALS.get(error.code, ServerError)
-        return refusal("The identity provider refused the login.")
+        return refusal(gettext_noop("The identity provider refused the login."))
     if isinstance(error, ForeignAccount):
-        return AccessDenied("This account belongs to an organization that may not log in here.")
-    return ServerError("The answer of the identity provider could not be verified.")
+        return AccessDenied(gettext_noop("This account belongs to an organization that may not log in here."))
+    return ServerError(gettext_noop("The answer of the identity provider could not be verified."))
 
 
 def remember_failure(request: HttpRequest, next_url: str, error: OAuthError) -> None:
@@ -91,13 +92,15 @@ def failure_page(request: HttpRequest, error: OAuthError, *, next_url: str = "")
 
 
 def _wording(error: OAuthError) -> tuple[str, str, int]:
+    # In English it goes to clients as well (RFC 6749 5.2 allows ASCII alone). A project's own is in its own catalogue.
+    message = _(error.description)
     if isinstance(error, AccessDenied):
-        return error.description, _("You may not log in here with that account."), error.status
+        return message, _("You may not log in here with that account."), error.status
     if isinstance(error, TemporarilyUnavailable):
-        return error.description, _("Try again in a moment."), error.status
+        return message, _("Try again in a moment."), error.status
     # 502, because the fault is not in the request, and not in this server either.
     advice = _("If it happens again, tell whoever runs this server: its log says why.")
-    return error.description or _("The login failed."), advice, 502
+    return message or _("The login failed."), advice, 502
 
 
 def _digest(url: str) -> str:

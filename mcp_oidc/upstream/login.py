@@ -14,12 +14,13 @@ from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_GET
 
 from mcp_oidc.core.identities import LOCAL
 from mcp_oidc.core.logins import PendingLogin, begin_login, take_login
 from mcp_oidc.errors import InvalidRequest, ServerError, UpstreamError
-from mcp_oidc.pages import render_error
+from mcp_oidc.pages import render_error, ui_locales_of
 from mcp_oidc.protocol.pkce import challenge_for, new_verifier
 from mcp_oidc.upstream.browser_binding import (
     bind_to_browser,
@@ -50,7 +51,7 @@ def redirect_to_login(
     for a longer `next_url`.
     """
     if len(next_url) > _MAX_NEXT_LENGTH:
-        raise InvalidRequest("The request is too long to be taken up again after a login.")
+        raise InvalidRequest(gettext_noop("The request is too long to be taken up again after a login."))
     provider = get_provider()
     if provider is None:
         return _redirect_to_project(request, next_url)
@@ -96,7 +97,7 @@ def _redirect_to_project(request: HttpRequest, next_url: str) -> HttpResponseRed
     if urlsplit(resolve_url(settings.LOGIN_URL)).path == reverse("mcp_oidc:login"):
         # It would lead here, for ever.
         logger.error("no login can begin: LOGIN_URL is that of mcp_oidc, and MCP_OIDC has no UPSTREAM")
-        raise ServerError("The server is not set up for logins.")
+        raise ServerError(gettext_noop("The server is not set up for logins."))
     if len(next_url) <= _MAX_NEXT_LENGTH_OF_DJANGO:
         return redirect_to_login_url(next_url)
     ticket = begin_login(PendingLogin(provider=LOCAL, nonce="", code_verifier="", next_url=next_url, max_age=None))
@@ -136,6 +137,8 @@ def _redirect_to_provider(
             code_challenge=challenge_for(pending.code_verifier),
             prompt=prompt,
             max_age=pending.max_age,
+            # Its pages, too, are in the language that the client asked for.
+            ui_locales=ui_locales_of(request),
         )
     except UpstreamError as error:
         logger.warning("no login can begin: %s", error)

@@ -83,13 +83,15 @@ class Provider:
         code_challenge: str,
         prompt: str = "",
         max_age: int | None = None,
+        ui_locales: tuple[str, ...] = (),
     ) -> str:
         """Where to send a browser to log in (OpenID Connect Core 3.1.2.1, RFC 7636). `max_age` is in seconds.
 
         The client's `resource` is ours and never sent: Entra refuses requests that name one it does not know.
         """
         params = {
-            # First, so that nothing a project adds can replace what protects the login.
+            **({"ui_locales": " ".join(ui_locales)} if ui_locales else {}),
+            # Before all others, so that nothing a project adds can replace what protects the login.
             **self.upstream.auth_params,
             "response_type": "code",
             "client_id": self.upstream.client_id,

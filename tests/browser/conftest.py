@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sample_project.demo.identity_provider import embedded_identity_provider
+from tests.browser.arabic import arabic_texts
 from tests.browser.callbacks import Callbacks, listening
 from tests.browser.people import ARGUMENTS, log_in
 from tests.journeys.servers import Sample, free_port
@@ -48,7 +49,7 @@ def identity_provider() -> Iterator[str]:
 def site(identity_provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """The site, migrated and up."""
     database = tmp_path_factory.mktemp("site") / "site.sqlite3"
-    sample = site_with(f"sqlite:///{database}", identity_provider)
+    sample = site_with(f"sqlite:///{database}", identity_provider, arabic_texts(tmp_path_factory.mktemp("locale")))
     sample.manage("migrate", "--verbosity", "0")
     sample.start()
     yield sample
@@ -65,7 +66,7 @@ def site_without_database(identity_provider: str, tmp_path_factory: pytest.TempP
     sample.stop()
 
 
-def site_with(database: str, identity_provider: str) -> Sample:
+def site_with(database: str, identity_provider: str, locale_dir: Path | str = "") -> Sample:
     port = free_port()
     environment = {
         **os.environ,
@@ -76,6 +77,7 @@ def site_with(database: str, identity_provider: str) -> Sample:
         "OIDC_ISSUER": identity_provider,
         "OIDC_CLIENT_ID": "sample",
         "OIDC_CLIENT_SECRET": "sample-secret",
+        "LOCALE_DIR": str(locale_dir),
     }
     return Sample(port=port, environment=environment)
 

@@ -24,6 +24,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Letters without coloured edges: pictures are small, and the same everywhere.
+    "--disable-lcd-text",
     # Nor do the pages of the provider, which ask for a style sheet elsewhere.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ]
@@ -74,6 +76,14 @@ def connect(page: Page, site: Sample, callbacks: Callbacks, name: str) -> dict[s
         "code_verifier": verifier,
     }
     return {"client_id": client_id, **requests.post(f"{site.url}/token", data=form).json()}
+
+
+def call(site: Sample, token: str) -> int:
+    """The status of a call of the MCP endpoint with this token."""
+    params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
+    return requests.post(site.mcp_url, json=message, headers=headers).status_code
 
 
 def trust(site: Sample, client_id: str) -> None:

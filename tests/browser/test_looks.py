@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.looks import look_at
+from tests.browser.callbacks import Callbacks
+from tests.browser.looks import look_at, look_at_phone
 from tests.browser.people import authorize_url, register, trust
 from tests.journeys.servers import Sample
 
@@ -84,10 +85,36 @@ PAGES: dict[str, Opener] = {
 }
 
 
+# In every language after the consent page, with at least one app connected.
+IN_LANGUAGES = {
+    "connections": "/oauth/connections",
+    "unknown-client": "/authorize?client_id=unknown",
+    "broken-request": "/authorize",
+    "logout": "/oauth/logout",
+}
+
+
 @pytest.mark.requirement("pages-accessible")
 @pytest.mark.parametrize("name", PAGES)
 def test_page_fits_and_axe_finds_nothing(visit: Visit, site: Sample, screens: Path, axe: str, name: str) -> None:
     look_at(PAGES[name](visit, site), screens / name, axe)
+
+
+@pytest.mark.requirement("pages-accessible")
+@pytest.mark.requirement("translated")
+@pytest.mark.parametrize("language", ["de", "fr", "es", "ja", "ar"])
+def test_pages_in_another_language_fit_a_phone_and_axe_finds_nothing(
+    visit: Visit, site: Sample, callbacks: Callbacks, screens: Path, axe: str, language: str
+) -> None:
+    client_id = register(site, callbacks.uri, "Claude Code")
+    page = visit(authorize_url(site, client_id, callbacks.uri, ui_locales=language))
+    html = page.locator("html")
+    assert (html.get_attribute("lang"), html.get_attribute("dir")) == (language, "rtl" if language == "ar" else "ltr")
+    look_at_phone(page, screens / f"consent-{language}", axe)
+    page.locator("button[value=allow]").click()
+    for name, path in IN_LANGUAGES.items():
+        page.goto(f"{site.url}{path}{'&' if '?' in path else '?'}ui_locales={language}")
+        look_at_phone(page, screens / f"{name}-{language}", axe)
 
 
 @pytest.mark.requirement("pages-accessible")

@@ -318,4 +318,4 @@ def test_name_cannot_go_on_in_a_sentence_of_ours(browser: Browser) -> None:
     page = browser.get(authorize_url(register_with(client_name=name)))
     # Alone on its line, and nowhere else.
     assert page.content.decode().count(name) == 1
-    assert f'<p class="client"><bdi>{name}</bdi></p>' in page.content.decode()
+    assert f'<p class="name"><bdi>{name}</bdi></p>' in page.content.decode()

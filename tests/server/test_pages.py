@@ -15,6 +15,7 @@ from mcp_oidc.models import AbstractClient, Connection
 from tests.policies import SITE_POLICY
 from tests.server.authorizations import answer_of, authorize_url, form_of, press, text_of
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 CSP = "Content-Security-Policy"
 
 
@@ -75,7 +76,7 @@ def not_ours(request: HttpRequest, reason: str = "") -> HttpResponse:
 def link_of(page: HttpResponse) -> str:
     """Where the button of an error page leads."""
     text = page.content.decode()
-    return text.split('class="button" href="')[1].split('"')[0].replace("&amp;", "&")
+    return text.split('class="button primary" href="')[1].split('"')[0].replace("&amp;", "&")
 
 
 @pytest.mark.requirement("forget-advice")
@@ -93,11 +94,25 @@ def test_broken_request_is_not_a_matter_of_forgetting(stranger: Browser, public_
     assert "mcp-remote" not in text_of(stranger.get(authorize_url(public_client, client_id=None)))
 
 
+def test_project_puts_its_name_and_its_colours_on_every_page_as_documented(browser: Browser, tmp_path: Path) -> None:
+    example = (DOCS / "pages.md").read_text().split("```html\n")[1].split("```")[0]
+    own = tmp_path / "mcp_oidc" / "base.html"
+    own.parent.mkdir()
+    own.write_text(example)
+    with override_settings(TEMPLATES=[{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]):
+        page = browser.get("/oauth/connections").content.decode()
+    assert '<img src="/static/acme.svg" alt="Acme"' in page
+    assert "img-src 'self'" in browser.get("/oauth/connections")[CSP]
+    assert page.index("--mcp-accent: #1d4ed8") < page.index("--mcp-accent: #0b6b4f") < page.index("</style>")
+    assert page.index("</main>") < page.index('<footer><a href="/privacy">')
+    assert "No app is connected." in page
+
+
 def test_project_replaces_a_block_of_the_page(browser: Browser, public_client: AbstractClient, tmp_path: Path) -> None:
     own = tmp_path / "mcp_oidc" / "consent.html"
     own.parent.mkdir()
     own.write_text('{% extends "mcp_oidc/consent.html" %}{% block question %}Let this app in?{% endblock %}')
     with override_settings(TEMPLATES=[{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]):
         page = browser.get(authorize_url(public_client))
-    assert text_of(page).startswith("Let this app in? Test client")
+    assert text_of(page).startswith("testserver Let this app in? Test client")
     assert "code" in answer_of(press(browser, page, "allow"))

@@ -273,3 +273,15 @@ def test_other_methods_begin_no_login(browser: Browser, method: str) -> None:
 
 def _params(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query, strict_parsing=True).items()}
+
+
+@pytest.mark.requirement("ui-locales")
+def test_language_that_the_client_asks_for_is_passed_on(
+    browser: Browser, public_client: AbstractClient, idp: Idp, settings: LazySettings
+) -> None:
+    response = browser.client.get(authorize_url(public_client.client_id, ui_locales="de-AT <x> fr"))
+    assert _params(response["Location"])["ui_locales"] == "de-AT fr"
+    assert "ui_locales" not in _params(browser.begin())
+    configure_upstream(settings, {**idp.upstream, "AUTH_PARAMS": {"ui_locales": "en"}})
+    response = browser.client.get(authorize_url(public_client.client_id, ui_locales="de"))
+    assert _params(response["Location"])["ui_locales"] == "en"
