@@ -9,38 +9,37 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 
-from mcp_oidc.conf import app_settings, configured_issuer, issuer_of
+from mcp_oidc.conf import app_settings, issuer_of
 from mcp_oidc.errors import InvalidRequest
 from mcp_oidc.protocol import cors
 from mcp_oidc.resource.bearer import (
     REFUSABLE,
     Endpoint,
     Refusal,
+    arequire_principal,
     find_endpoint,
-    recall_principal,
     refuse,
     require_origin,
-    require_principal,
 )
 from mcp_oidc.resource.context import acting_for
 from mcp_oidc.resource.tool_scopes import MAX_BODY_BYTES, is_tool_scoped, require_tool_scopes
-from mcp_oidc.resource.workers import verification_workers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Lines = list[tuple[bytes, bytes]]
 
 # Where the app behind finds who calls, beside `mcp_oidc.resource.context.get_principal`.
 PRINCIPAL_KEY = "mcp_oidc.principal"
+_VARY = (b"vary", b"Origin")
 
 
 class BearerMiddleware:
@@ -73,23 +72,21 @@ class BearerMiddleware:
         except SuspiciousOperation:
             await _send_refusal(_bad_host(), send)
             return
-        watched = _WatchedSend(_with_cors(scope, endpoint, send))
+        origin = header(scope, b"origin")
+        answer = _Answer(send, _cors_lines(origin, endpoint, is_preflight=scope["method"] == "OPTIONS"))
         try:
-            await self._admit(scope, receive, watched, endpoint)
+            require_origin(origin, endpoint)
+            await self._admit(scope, receive, answer, endpoint)
         except REFUSABLE as error:
-            if watched.has_begun:
+            if answer.has_begun:
                 raise
-            await _send_refusal(refuse(error, endpoint), watched)
+            await _send_refusal(refuse(error, endpoint), answer)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, endpoint: Endpoint) -> None:
-        require_origin(header(scope, b"origin"), endpoint)
         if scope["method"] == "OPTIONS":
             await _send(204, {}, b"", send)
             return
-        authorization = header(scope, b"authorization")
-        principal = recall_principal(authorization, endpoint)
-        if principal is None:
-            principal = await verification_workers.run(partial(require_principal, authorization, endpoint))
+        principal = await arequire_principal(header(scope, b"authorization"), endpoint)
         if is_tool_scoped(endpoint, scope["method"]):
             body = await _read_body(receive)
             require_tool_scopes(principal, body, endpoint)
@@ -105,16 +102,24 @@ def header(scope: Scope, name: bytes) -> str | None:
     return ",".join(values) if values else None
 
 
-class _WatchedSend:
-    """`send`, and whether an answer has begun: after that no other can take its place."""
+class _Answer:
+    """`send`, with lines of ours, and whether an answer has begun: after that no other can take its place."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, lines: Lines) -> None:
         self._send = send
+        self._lines = lines
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
         self.has_begun = True
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*self._without_doubles(message.get("headers", ())), *self._lines]}
         await self._send(message)
+
+    def _without_doubles(self, theirs: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        # Ours are in the place of what the app itself may say: a browser refuses an answer that allows twice.
+        ours = {name for name, _ in self._lines} - {b"vary"}
+        return [line for line in theirs if line[0].lower() not in ours] if ours else theirs
 
 
 async def _read_body(receive: Receive) -> bytes:
@@ -140,27 +145,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _issuer_of(scope: Scope) -> str:
-    if app_settings.ISSUER is not None:
-        return configured_issuer()
+    issuer = app_settings.ISSUER
+    if issuer is not None:
+        return issuer
     # While DEBUG, by Django's own rules for Host. The query has no say in it and need not even be UTF-8.
     return issuer_of(ASGIRequest({**scope, "query_string": b""}, io.BytesIO()))
 
 
-def _with_cors(scope: Scope, endpoint: Endpoint, send: Send) -> Send:
-    headers = cors.response_headers(
-        header(scope, b"origin"), endpoint.origins, is_preflight=scope["method"] == "OPTIONS"
-    )
-    lines = [*_lines(headers), (b"vary", b"Origin")]
-    # In the place of what the app itself may say: a browser refuses an answer that allows twice.
-    replaced = {name for name, _ in lines} - {b"vary"}
-
-    async def send_with_cors(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            kept = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in replaced]
-            message = {**message, "headers": [*kept, *lines]}
-        await send(message)
-
-    return send_with_cors
+def _cors_lines(origin: str | None, endpoint: Endpoint, *, is_preflight: bool) -> Lines:
+    return [*_lines(cors.response_headers(origin, endpoint.origins, is_preflight=is_preflight)), _VARY]
 
 
 def _bad_host() -> Refusal:
@@ -179,5 +172,5 @@ async def _send(status: int, headers: Mapping[str, str], body: bytes, send: Send
     await send({"type": "http.response.body", "body": body})
 
 
-def _lines(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+def _lines(headers: Mapping[str, str]) -> Lines:
     return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,9 +30,8 @@ from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.protocol.challenges import bearer_token
 from mcp_oidc.resource.asgi import PRINCIPAL_KEY, ASGIApp, BearerMiddleware, Receive, Scope, Send, header
-from mcp_oidc.resource.bearer import find_endpoint, recall_token, verify_token
+from mcp_oidc.resource.bearer import averify_token, find_endpoint
 from mcp_oidc.resource.idp_tokens import telling
-from mcp_oidc.resource.workers import verification_workers
 
 # With DEBUG and without an ISSUER the server answers to any loopback name, as Django itself does.
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -67,9 +65,7 @@ class TokenVerifier:
         """
         endpoint = find_endpoint(self._resource, issuer=configured_issuer())
         try:
-            principal = recall_token(token, endpoint)
-            if principal is None:
-                principal = await verification_workers.run(partial(verify_token, token, endpoint))
+            principal = await averify_token(token, endpoint)
         except InvalidToken:
             return None
         return _describe(principal, token)
