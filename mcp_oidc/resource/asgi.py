@@ -12,6 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 
@@ -54,6 +55,8 @@ class BearerMiddleware:
         self._app = app
         self._resource = resource
         self._scopes = tuple(scopes)
+        # With the settings that it was made of.
+        self._known: tuple[object, Endpoint] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -68,7 +71,7 @@ class BearerMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            endpoint = find_endpoint(self._resource, issuer=_issuer_of(scope), scopes=self._scopes)
+            endpoint = self._find_endpoint(scope)
         except SuspiciousOperation:
             await _send_refusal(_bad_host(), send)
             return
@@ -81,6 +84,18 @@ class BearerMiddleware:
             if answer.has_begun:
                 raise
             await _send_refusal(refuse(error, endpoint), answer)
+
+    def _find_endpoint(self, scope: Scope) -> Endpoint:
+        settings = getattr(django_settings, "MCP_OIDC", None)
+        if self._known is not None and self._known[0] is settings:
+            return self._known[1]
+        if app_settings.ISSUER is None:
+            # While DEBUG, by Django's own rules for Host. The query has no say in it and need not even be UTF-8.
+            issuer = issuer_of(ASGIRequest({**scope, "query_string": b""}, io.BytesIO()))
+            return find_endpoint(self._resource, issuer=issuer, scopes=self._scopes)
+        endpoint = find_endpoint(self._resource, issuer=app_settings.ISSUER, scopes=self._scopes)
+        self._known = settings, endpoint
+        return endpoint
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, endpoint: Endpoint) -> None:
         if scope["method"] == "OPTIONS":
@@ -142,14 +157,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return messages.pop() if messages else await receive()
 
     return receive_again
-
-
-def _issuer_of(scope: Scope) -> str:
-    issuer = app_settings.ISSUER
-    if issuer is not None:
-        return issuer
-    # While DEBUG, by Django's own rules for Host. The query has no say in it and need not even be UTF-8.
-    return issuer_of(ASGIRequest({**scope, "query_string": b""}, io.BytesIO()))
 
 
 def _cors_lines(origin: str | None, endpoint: Endpoint, *, is_preflight: bool) -> Lines:

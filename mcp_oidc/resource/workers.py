@@ -7,9 +7,11 @@ connections belong to threads. So the threads are few and kept, and look after t
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from django.db import close_old_connections
@@ -20,12 +22,17 @@ T = TypeVar("T")
 
 
 class Workers:
-    """A few threads of a name. They start when they are first needed, so a server may fork before."""
+    """A few threads of a name. They start when they are first needed."""
 
     def __init__(self, name: str, *, size: int, timeout: float) -> None:
         """`timeout` is how many seconds a caller waits, its turn included."""
-        self._executor = ThreadPoolExecutor(max_workers=size, thread_name_prefix=f"mcp_oidc-{name}")
+        self._make = partial(ThreadPoolExecutor, max_workers=size, thread_name_prefix=f"mcp_oidc-{name}")
+        self._executor = self._make()
         self._timeout = timeout
+
+    def renew(self) -> None:
+        """Begin with no threads again."""
+        self._executor = self._make()
 
     async def run(self, call: Callable[[], T]) -> T:
         """What `call` returns, run off the event loop. Raises what it raises, and `TemporarilyUnavailable` if late."""
@@ -39,6 +46,15 @@ class Workers:
 # Apart, so that an identity provider that hangs holds up nobody's verification.
 verification_workers = Workers("verify", size=8, timeout=10)
 upstream_workers = Workers("upstream", size=8, timeout=30)
+
+
+def _renew() -> None:
+    verification_workers.renew()
+    upstream_workers.renew()
+
+
+# Threads do not survive a fork.
+os.register_at_fork(after_in_child=_renew)
 
 
 @contextmanager
