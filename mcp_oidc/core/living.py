@@ -62,7 +62,7 @@ def recalled_row(connection_id: uuid.UUID, *, generation: int) -> LivingRow | No
 def living_rows(wanted: Mapping[uuid.UUID, int]) -> dict[uuid.UUID, LivingRow]:
     """The database's rows of these connections that live, for tokens of these generations; MAX_TOGETHER at most."""
     age, read_at = memory_age(), time.monotonic()
-    rows = _read(tuple(wanted))
+    rows = _read(list(wanted))
     # A transaction sees what may yet be rolled back, or no longer what others have committed.
     if rows and app_settings.VERIFICATION_CACHE and not _is_in_transaction():
         for connection_id, row in rows.items():
@@ -77,11 +77,11 @@ def forget_query() -> None:
     _query.cache_clear()
 
 
-def _read(connection_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, LivingRow]:
+def _read(connection_ids: list[uuid.UUID]) -> dict[uuid.UUID, LivingRow]:
     alias = _alias()
     # Few numbers of keys, so few queries. A key that stands there twice changes nothing.
     count = 1 << (len(connection_ids) - 1).bit_length()
-    keys = (*connection_ids, *connection_ids[-1:] * (count - len(connection_ids)))
+    keys = connection_ids + connection_ids[-1:] * (count - len(connection_ids))
     query, connection = _query(alias, count), connections[alias]
     with connection.cursor() as cursor:
         cursor.execute(query.sql, query.params_for(keys, connection))
