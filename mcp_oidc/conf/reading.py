@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -77,6 +78,7 @@ def read_flag(values: Mapping[str, Any], key: str, *, default: bool, path: str =
     return value
 
 
+@lru_cache(maxsize=64)
 def is_url(text: str) -> bool:
     """Whether `text` is an http(s) URL without a fragment."""
     try:

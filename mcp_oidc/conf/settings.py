@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ class Settings:
     @property
     def _dict(self) -> Mapping[str, Any]:
         value = getattr(django_settings, "MCP_OIDC", {})
-        if not isinstance(value, Mapping):
+        # What it nearly always is goes first: asking an abstract class takes longer.
+        if not isinstance(value, (dict, Mapping)):
             raise ImproperlyConfigured(
                 'MCP_OIDC must be a dict, such as MCP_OIDC = {"ISSUER": "https://mcp.example.com"}.'
             )
@@ -267,13 +269,20 @@ class Settings:
 
 def _read_jwks(path: Path) -> str:
     try:
-        return path.read_text()
+        stat = path.stat()
+        return _read_once(path, stat.st_mtime_ns, stat.st_size)
     except (OSError, ValueError) as error:
         # The value is not repeated: what is no path may be a private key in a form that is not understood.
         raise ImproperlyConfigured(
             f"MCP_OIDC['JWKS'] must be a JWK Set as JSON text or dict, or the path of a file that can be read "
             f"({type(error).__name__})."
         ) from None
+
+
+@lru_cache(maxsize=4)
+def _read_once(path: Path, changed_at: int, size: int) -> str:
+    # Each token that is verified asks for it.
+    return path.read_text()
 
 
 app_settings = Settings()

@@ -51,8 +51,11 @@ def _claims_of(token: str, find_key: KeyFinder, issuer: str) -> AccessTokenClaim
     # The digest, because tokens are secrets.
     digest = hashlib.sha256(token.encode()).digest()
     known = _checked.get(digest)
-    if known is not None and find_key(known.key.kid) == known.key:
-        return known.claims
+    if known is not None:
+        key = find_key(known.key.kid)
+        # Nearly always it is the very same one, which need not be compared.
+        if key is known.key or key == known.key:
+            return known.claims
     return _check(token, digest, find_key, issuer)
 
 

@@ -61,6 +61,8 @@ class _Cache:
 
     def __init__(self) -> None:
         self.ring: KeyRing | None = None
+        # With the value of JWKS that it was made of.
+        self.configured: tuple[object, KeyRing] | None = None
         self.lock = threading.Lock()
 
     def get(self, *, max_age: float) -> KeyRing:
@@ -115,7 +117,7 @@ def find_known_key(kid: str) -> SigningJwk:
 
 def forget_keys() -> None:
     """Read the keys again at the next use, and tell again what is wrong with them."""
-    _cache.ring = None
+    _cache.ring = _cache.configured = None
     _tell.cache_clear()
 
 
@@ -138,9 +140,17 @@ def _parse(source: str) -> tuple[SigningJwk, ...]:
 def _present_ring(max_age: float) -> KeyRing:
     try:
         source = app_settings.JWKS
-        return _cache.get(max_age=max_age) if source is None else KeyRing(configured_keys(source), 0)
+        return _cache.get(max_age=max_age) if source is None else _configured_ring(source)
     except ImproperlyConfigured as error:
         raise _unavailable(str(error)) from None
+
+
+def _configured_ring(source: str | Mapping[str, Any]) -> KeyRing:
+    ring = _cache.configured
+    # A dict is not turned into text for each token.
+    if ring is None or ring[0] is not source:
+        ring = _cache.configured = source, KeyRing(configured_keys(source), 0)
+    return ring[1]
 
 
 def _read_again(known: KeyRing | None) -> KeyRing:

@@ -23,6 +23,7 @@ MAX_REMEMBERED = 20_000
 class LivingRow(NamedTuple):
     """What verification reads of a connection that lives, with a living client and user."""
 
+    connection_id: uuid.UUID
     subject: str
     client_id: str
     resource: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,13 +15,16 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from mcp_oidc.conf import app_settings
 from mcp_oidc.core.checked_tokens import checked_claims
 from mcp_oidc.core.clients import clients
-from mcp_oidc.core.keys import UnknownKey, find_known_key
+from mcp_oidc.core.keys import find_known_key
 from mcp_oidc.core.living import living_row, recalled_row
 from mcp_oidc.core.living_cache import LivingRow
 from mcp_oidc.core.sightings import see
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.models import AbstractClient, Identity
 from mcp_oidc.protocol.access_tokens import AccessTokenClaims
+
+# What `living_row` does, without holding up whoever awaits it: connection and generation to the database's row.
+RowReader = Callable[[uuid.UUID, int], Awaitable[LivingRow | None]]
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,7 @@ class Principal:
 
     def has_scopes(self, scopes: tuple[str, ...]) -> bool:
         """Whether the token carries all of `scopes`, or wider ones that imply them."""
-        needed = set(scopes)
-        return needed.issubset(self.scopes) or needed.issubset(self.effective_scopes)
+        return set(self.scopes).issuperset(scopes) or set(self.effective_scopes).issuperset(scopes)
 
     @property
     def effective_scopes(self) -> tuple[str, ...]:
@@ -79,22 +81,24 @@ def verify_access_token(token: str, *, issuer: str, resource: str | None) -> Pri
     return principal_of(checked_claims(token, issuer=issuer, audience=resource))
 
 
-def recall_access_token(token: str, *, issuer: str, resource: str) -> Principal | None:
-    """What `verify_access_token` returns and raises, as far as no database has to be asked for it; else None.
+async def averify_access_token(token: str, *, issuer: str, resource: str, read_row: RowReader) -> Principal:
+    """What `verify_access_token` returns and raises, for an event loop: it waits for nothing but `read_row`.
 
-    It is for the event loop, which must not wait.
+    Nor for that, where VERIFICATION_CACHE remembers the row. Raises `UnknownKey` where keys have to be read first.
     """
-    try:
-        claims = checked_claims(token, issuer=issuer, audience=resource, find_key=find_known_key)
-    except UnknownKey:
-        return None
+    claims = checked_claims(token, issuer=issuer, audience=resource, find_key=find_known_key)
     row = recalled_row(claims.connection_id, generation=claims.generation)
-    return None if row is None else _admit(claims, row)
+    if row is not None:
+        return _admit(claims, row)
+    return _admit_and_see(claims, await read_row(claims.connection_id, claims.generation))
 
 
 def principal_of(claims: AccessTokenClaims) -> Principal:
     """The principal of a token that has been verified, if it still lives. Raises `InvalidToken`."""
-    row = living_row(claims.connection_id, generation=claims.generation)
+    return _admit_and_see(claims, living_row(claims.connection_id, generation=claims.generation))
+
+
+def _admit_and_see(claims: AccessTokenClaims, row: LivingRow | None) -> Principal:
     principal = _admit(claims, row)
     if row is not None and row.seen_generation < claims.generation:
         see(claims.connection_id, claims.generation)
@@ -124,10 +128,6 @@ def _principal(claims: AccessTokenClaims, row: LivingRow) -> Principal:
         connection_id=claims.connection_id,
         user_id=row.user_id,
         identity_id=row.identity_id,
-        claims=_copy(claims.extra),
+        # They are remembered for later requests, and whoever gets these may change them.
+        claims=deepcopy(claims.extra) if claims.is_nested else dict(claims.extra),
     )
-
-
-def _copy(payload: Mapping[str, Any]) -> dict[str, Any]:
-    # The claims are remembered for later requests, and whoever gets these may change them.
-    return {name: deepcopy(value) if isinstance(value, (dict, list)) else value for name, value in payload.items()}

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from joserfc.jwk import Key
@@ -56,6 +57,11 @@ class AccessTokenClaims:
     def added(self) -> dict[str, Any]:
         """What an adapter added, and may add."""
         return {name: value for name, value in self.extra.items() if name not in _OWN_CLAIMS and value is not None}
+
+    @cached_property
+    def is_nested(self) -> bool:
+        """Whether there are objects or arrays in `extra`."""
+        return any(isinstance(value, (dict, list)) for value in self.extra.values())
 
     def as_dict(self) -> dict[str, Any]:
         """The JWT's payload."""

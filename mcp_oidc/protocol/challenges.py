@@ -7,7 +7,8 @@ import re
 from mcp_oidc.errors import BearerError, InsufficientScope, InvalidRequest, MissingToken
 from mcp_oidc.protocol.scopes import format_scope
 
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
+# The case of the scheme alone is ignored: for a whole token that takes longer than all else that is done with it.
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")
 
 
 def bearer_token(authorization: str | None) -> str:

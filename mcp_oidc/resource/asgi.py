@@ -9,46 +9,44 @@ from __future__ import annotations
 
 import io
 import json
-from functools import partial
 
+from django.conf import settings as django_settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 
-from mcp_oidc.conf import app_settings, configured_issuer, issuer_of
+from mcp_oidc.conf import app_settings, issuer_of
 from mcp_oidc.errors import InvalidRequest
 from mcp_oidc.resource.asgi_messages import (
     PRINCIPAL_KEY,
+    Answer,
     ASGIApp,
     Receive,
     Scope,
     Send,
-    WatchedSend,
+    cors_lines,
     header,
     read_body,
     replay,
     send_answer,
-    with_cors,
 )
 from mcp_oidc.resource.bearer import (
     Endpoint,
+    arequire_principal,
     find_endpoint,
-    recall_principal,
     refuse,
     require_origin,
-    require_principal,
 )
 from mcp_oidc.resource.call_scopes import require_scopes_of_body, require_scopes_of_head
 from mcp_oidc.resource.context import acting_for
 from mcp_oidc.resource.needs import Scopes, read_needs
 from mcp_oidc.resource.refusals import REFUSABLE, Refusal
-from mcp_oidc.resource.workers import verification_workers
 
 
 class BearerMiddleware:
     """Lets only requests with a good access token for `resource` (a key of RESOURCES) through to `app`.
 
     `scopes` are needed besides the resource's own SCOPES, as a list or by method. The app finds the principal in
-    `scope["mcp_oidc.principal"]` and by `get_principal()`. The database is asked in threads of our own. Refusals and
+    `scope["mcp_oidc.principal"]` and by `get_principal()`. The event loop waits for no database. Refusals and
     CORS, preflights included, are answered here; a page of an origin that is not allowed gets a 403.
     """
 
@@ -56,6 +54,8 @@ class BearerMiddleware:
         self._app = app
         self._resource = resource
         self._needs = read_needs(scopes)
+        # With the settings that it was made of.
+        self._known: tuple[object, Endpoint] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -70,28 +70,37 @@ class BearerMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            endpoint = find_endpoint(self._resource, issuer=_issuer_of(scope), needs=self._needs)
+            endpoint = self._find_endpoint(scope).at(scope["method"])
         except SuspiciousOperation:
             await _send_refusal(_bad_host(), send)
             return
-        endpoint = endpoint.at(scope["method"])
-        watched = WatchedSend(with_cors(scope, endpoint.origins, send))
+        origin = header(scope, b"origin")
+        answer = Answer(send, cors_lines(origin, endpoint.origins, is_preflight=scope["method"] == "OPTIONS"))
         try:
-            await self._admit(scope, receive, watched, endpoint)
+            require_origin(origin, endpoint)
+            await self._admit(scope, receive, answer, endpoint)
         except REFUSABLE as error:
-            if watched.has_begun:
+            if answer.has_begun:
                 raise
-            await _send_refusal(refuse(error, endpoint), watched)
+            await _send_refusal(refuse(error, endpoint), answer)
+
+    def _find_endpoint(self, scope: Scope) -> Endpoint:
+        settings = getattr(django_settings, "MCP_OIDC", None)
+        if self._known is not None and self._known[0] is settings:
+            return self._known[1]
+        if app_settings.ISSUER is None:
+            # While DEBUG, by Django's own rules for Host. The query has no say in it and need not even be UTF-8.
+            issuer = issuer_of(ASGIRequest({**scope, "query_string": b""}, io.BytesIO()))
+            return find_endpoint(self._resource, issuer=issuer, needs=self._needs)
+        endpoint = find_endpoint(self._resource, issuer=app_settings.ISSUER, needs=self._needs)
+        self._known = settings, endpoint
+        return endpoint
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, endpoint: Endpoint) -> None:
-        require_origin(header(scope, b"origin"), endpoint)
         if scope["method"] == "OPTIONS":
             await send_answer(204, {}, b"", send)
             return
-        authorization = header(scope, b"authorization")
-        principal = recall_principal(authorization, endpoint)
-        if principal is None:
-            principal = await verification_workers.run(partial(require_principal, authorization, endpoint))
+        principal = await arequire_principal(header(scope, b"authorization"), endpoint)
         head = require_scopes_of_head(principal, endpoint, scope["method"], lambda name: header(scope, name.encode()))
         if head is not None:
             body = await read_body(receive)
@@ -99,13 +108,6 @@ class BearerMiddleware:
             receive = replay(body, receive)
         with acting_for(principal):
             await self._app({**scope, PRINCIPAL_KEY: principal}, receive, send)
-
-
-def _issuer_of(scope: Scope) -> str:
-    if app_settings.ISSUER is not None:
-        return configured_issuer()
-    # While DEBUG, by Django's own rules for Host. The query has no say in it and need not even be UTF-8.
-    return issuer_of(ASGIRequest({**scope, "query_string": b""}, io.BytesIO()))
 
 
 def _bad_host() -> Refusal:

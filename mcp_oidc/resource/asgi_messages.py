@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from mcp_oidc.errors import InvalidRequest
@@ -14,9 +14,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Lines = list[tuple[bytes, bytes]]
 
 # Where the app behind finds who calls, beside `get_principal`.
 PRINCIPAL_KEY = "mcp_oidc.principal"
+_VARY = (b"vary", b"Origin")
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -26,16 +28,24 @@ def header(scope: Scope, name: bytes) -> str | None:
     return ",".join(values) if values else None
 
 
-class WatchedSend:
-    """`send`, and whether an answer has begun: after that no other can take its place."""
+class Answer:
+    """`send`, with lines of ours, and whether an answer has begun: after that no other can take its place."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, lines: Lines) -> None:
         self._send = send
+        self._lines = lines
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
         self.has_begun = True
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*self._without_doubles(message.get("headers", ())), *self._lines]}
         await self._send(message)
+
+    def _without_doubles(self, theirs: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+        # Ours are in the place of what the app itself may say: a browser refuses an answer that allows twice.
+        ours = {name for name, _ in self._lines} - {b"vary"}
+        return [line for line in theirs if line[0].lower() not in ours] if ours else theirs
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -62,20 +72,9 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def with_cors(scope: Scope, origins: Collection[str], send: Send) -> Send:
-    """`send` with the headers that let a page of one of `origins` read the answer."""
-    headers = cors.response_headers(header(scope, b"origin"), origins, is_preflight=scope["method"] == "OPTIONS")
-    lines = [*_lines(headers), (b"vary", b"Origin")]
-    # In the place of what the app itself may say: a browser refuses an answer that allows twice.
-    replaced = {name for name, _ in lines} - {b"vary"}
-
-    async def send_with_cors(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            kept = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in replaced]
-            message = {**message, "headers": [*kept, *lines]}
-        await send(message)
-
-    return send_with_cors
+def cors_lines(origin: str | None, origins: Collection[str], *, is_preflight: bool) -> Lines:
+    """The headers that let a page of one of `origins` read the answer."""
+    return [*_lines(cors.response_headers(origin, origins, is_preflight=is_preflight)), _VARY]
 
 
 async def send_answer(status: int, headers: Mapping[str, str], body: bytes, send: Send) -> None:
@@ -86,5 +85,5 @@ async def send_answer(status: int, headers: Mapping[str, str], body: bytes, send
     await send({"type": "http.response.body", "body": body})
 
 
-def _lines(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+def _lines(headers: Mapping[str, str]) -> Lines:
     return [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from django.conf import settings as django_settings
-from django.db import Error as DatabaseFailure
-from django.db import InterfaceError, OperationalError, close_old_connections
 
 from mcp_oidc.conf import Resource, app_settings
-from mcp_oidc.core.outages import tell_outage
+from mcp_oidc.core.keys import UnknownKey
 from mcp_oidc.core.recent import Recent
-from mcp_oidc.core.verification import Principal, recall_access_token, verify_access_token
+from mcp_oidc.core.verification import Principal, averify_access_token, verify_access_token
 from mcp_oidc.errors import (
     BearerError,
     InvalidRequest,
-    TemporarilyUnavailable,
 )
 from mcp_oidc.protocol.challenges import bearer_token, challenge_for
 from mcp_oidc.protocol.uris import origin_of
 from mcp_oidc.resource.call_scopes import CallNeeds
+from mcp_oidc.resource.databases import ask_database
+from mcp_oidc.resource.gathering import read_row
 from mcp_oidc.resource.needs import NOTHING, Needs
 from mcp_oidc.resource.refusals import Refusable, Refusal, foreign_origin, make_refusal
+from mcp_oidc.resource.workers import verification_workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +62,6 @@ def find_endpoint(key: str, *, issuer: str, needs: Needs = NOTHING) -> Endpoint:
     return known[1]
 
 
-def recall_principal(authorization: str | None, endpoint: Endpoint) -> Principal | None:
-    """What `require_principal` returns and raises, as far as nobody has to wait for it; else None."""
-    return recall_token(bearer_token(authorization), endpoint)
-
-
-def recall_token(token: str, endpoint: Endpoint) -> Principal | None:
-    """What `verify_token` returns and raises, as far as nobody has to wait for it; else None."""
-    return recall_access_token(token, issuer=endpoint.issuer, resource=endpoint.resource.identifier)
-
-
 def require_principal(authorization: str | None, endpoint: Endpoint) -> Principal:
     """Who calls, by the Authorization header of a request, whatever the token's scopes.
 
@@ -81,14 +71,25 @@ def require_principal(authorization: str | None, endpoint: Endpoint) -> Principa
     return verify_token(bearer_token(authorization), endpoint)
 
 
+async def arequire_principal(authorization: str | None, endpoint: Endpoint) -> Principal:
+    """What `require_principal` returns and raises, for an event loop, which goes on meanwhile."""
+    return await averify_token(bearer_token(authorization), endpoint)
+
+
 def verify_token(token: str, endpoint: Endpoint) -> Principal:
     """Who an access token for this endpoint's resource stands for. Raises as above."""
+    resource = endpoint.resource.identifier
+    return ask_database(partial(verify_access_token, token, issuer=endpoint.issuer, resource=resource))
+
+
+async def averify_token(token: str, endpoint: Endpoint) -> Principal:
+    """What `verify_token` returns and raises, for an event loop, which goes on meanwhile."""
+    resource = endpoint.resource.identifier
     try:
-        return _verify_on_a_connection_that_lives(token, endpoint)
-    except DatabaseFailure as error:
-        # Fails closed, and not with a 401: the token may be good, and the client must not throw it away.
-        tell_outage(error)
-        raise TemporarilyUnavailable("The access token cannot be verified right now.") from error
+        return await averify_access_token(token, issuer=endpoint.issuer, resource=resource, read_row=read_row)
+    except UnknownKey:
+        pass
+    return await verification_workers.run(partial(verify_token, token, endpoint))
 
 
 def require_origin(origin: str | None, endpoint: Endpoint) -> None:
@@ -121,13 +122,3 @@ def _make_endpoint(key: str, issuer: str, needs: Needs) -> Endpoint:
         method_scopes=method_scopes,
         tool_scopes=resource.tool_scopes,
     )
-
-
-def _verify_on_a_connection_that_lives(token: str, endpoint: Endpoint) -> Principal:
-    verify = partial(verify_access_token, token, issuer=endpoint.issuer, resource=endpoint.resource.identifier)
-    try:
-        return verify()
-    except (InterfaceError, OperationalError):
-        # The database closed a connection that was kept, and Django notices at the next query only: ours, most often.
-        close_old_connections()
-        return verify()

@@ -34,6 +34,8 @@ class CallNeeds:
 
     def at(self: N, http_method: str | None) -> N:
         """The needs as a request of this method finds them: with the method's scopes among those of any call."""
+        if not self.method_scopes:
+            return self
         method = (http_method or "").upper()
         # Frameworks answer HEAD with what answers GET.
         names = ("GET", "HEAD") if method == "HEAD" else (method,)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from functools import partial
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -27,11 +26,10 @@ from mcp_oidc.core.verification import Principal
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.resource.asgi import BearerMiddleware
 from mcp_oidc.resource.asgi_messages import ASGIApp
-from mcp_oidc.resource.bearer import Endpoint, find_endpoint, recall_token, verify_token
+from mcp_oidc.resource.bearer import Endpoint, averify_token, find_endpoint
 from mcp_oidc.resource.needs import Scopes, read_needs
 from mcp_oidc.resource.sdk_user import WithSdkUser, members_of
 from mcp_oidc.resource.telling import telling
-from mcp_oidc.resource.workers import verification_workers
 
 # With DEBUG and without an ISSUER the server answers to any loopback name, as Django itself does.
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -67,9 +65,7 @@ class TokenVerifier:
         """
         endpoint = _require_one_list(find_endpoint(self._resource, issuer=configured_issuer()))
         try:
-            principal = recall_token(token, endpoint)
-            if principal is None:
-                principal = await verification_workers.run(partial(verify_token, token, endpoint))
+            principal = await averify_token(token, endpoint)
         except InvalidToken:
             return None
         return _describe(principal, token)

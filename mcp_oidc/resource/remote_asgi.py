@@ -20,16 +20,17 @@ from mcp_oidc.protocol.resource_metadata import CACHE_CONTROL, metadata_document
 from mcp_oidc.protocol.uris import origin_of
 from mcp_oidc.resource.asgi_messages import (
     PRINCIPAL_KEY,
+    Answer,
     ASGIApp,
+    Lines,
     Receive,
     Scope,
     Send,
-    WatchedSend,
+    cors_lines,
     header,
     read_body,
     replay,
     send_answer,
-    with_cors,
 )
 from mcp_oidc.resource.call_scopes import CallNeeds, require_scopes_of_body, require_scopes_of_head
 from mcp_oidc.resource.refusals import REFUSABLE, Refusable, foreign_origin, make_refusal
@@ -103,7 +104,7 @@ class RemoteBearerMiddleware:
             await self._serve(scope, receive, send)
 
     async def _publish(self, scope: Scope, send: Send) -> None:
-        send = with_cors(scope, cors.ANY_ORIGIN, send)
+        send = Answer(send, _cors(scope, cors.ANY_ORIGIN))
         allow = {"Allow": "GET, HEAD, OPTIONS"}
         if scope["method"] == "OPTIONS":
             await send_answer(204, allow, b"", send)
@@ -114,14 +115,14 @@ class RemoteBearerMiddleware:
             await send_answer(200, headers, self._document if scope["method"] == "GET" else b"", send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watched = WatchedSend(with_cors(scope, self._origins, send))
+        answer = Answer(send, _cors(scope, self._origins))
         needs = self._needs.at(scope["method"])
         try:
-            await self._admit(scope, receive, watched, needs)
+            await self._admit(scope, receive, answer, needs)
         except REFUSABLE as error:
-            if watched.has_begun:
+            if answer.has_begun:
                 raise
-            await self._refuse(error, watched, needs)
+            await self._refuse(error, answer, needs)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, needs: CallNeeds) -> None:
         origin = header(scope, b"origin")
@@ -144,6 +145,10 @@ class RemoteBearerMiddleware:
             error, resource=self._verifier.resource, metadata_url=self._metadata_url, scopes=needs.scopes
         )
         await send_answer(refusal.status, refusal.headers, refusal.body, send)
+
+
+def _cors(scope: Scope, origins: Collection[str]) -> Lines:
+    return cors_lines(header(scope, b"origin"), origins, is_preflight=scope["method"] == "OPTIONS")
 
 
 @contextmanager

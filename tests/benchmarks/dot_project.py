@@ -11,7 +11,10 @@ SECRET_KEY = "benchmarks-only-" + "k" * 50
 ALLOWED_HOSTS = ["127.0.0.1"]
 USE_TZ = True
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider", "rest_framework"]
-DATABASES = {"default": dj_database_url.parse(os.environ["DATABASE_URL"], conn_max_age=600)}
+DATABASES = {"default": dj_database_url.parse(os.environ["DATABASE_URL"])}
+if DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    # Under ASGI each request has a thread context of its own, in which a connection that is kept would leak.
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 2, "max_size": 8}}
 ROOT_URLCONF = "tests.benchmarks.dot_project"
 MIDDLEWARE: list[str] = []
 

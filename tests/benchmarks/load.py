@@ -30,6 +30,7 @@ _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 class Figures:
     """What was measured. Times are milliseconds; `failures` counts answers that were not a 200."""
 
+    requests: int
     per_second: float
     p50: float
     p99: float
@@ -52,7 +53,15 @@ def _drive_by_wrk(port: int, tokens: Path, seconds: float) -> Figures:
     failures = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     per_second = re.search(r"Requests/sec: +([\d.]+)", said)
     assert per_second is not None, said
-    return Figures(float(per_second[1]), _time(said, 50), _time(said, 99), int(failures[1]) if failures else 0)
+    requests = re.search(r"(\d+) requests in", said)
+    assert requests is not None, said
+    return Figures(
+        requests=int(requests[1]),
+        per_second=float(per_second[1]),
+        p50=_time(said, 50),
+        p99=_time(said, 99),
+        failures=int(failures[1]) if failures else 0,
+    )
 
 
 def _time(said: str, percent: int) -> float:
@@ -91,7 +100,7 @@ async def _ask_all(port: int, tokens: list[str], seconds: float) -> Figures:
     results = await asyncio.gather(*tasks)
     times = sorted(each for one, _ in results for each in one)
     failures = sum(failed for _, failed in results)
-    return Figures(len(times) / seconds, times[len(times) // 2], times[len(times) * 99 // 100], failures)
+    return Figures(len(times), len(times) / seconds, times[len(times) // 2], times[len(times) * 99 // 100], failures)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@
 
 Without --database it is SQLite alone. On PostgreSQL it makes databases of its own, and drops them again. All
 contenders run under the same uvicorn, with uvloop and httptools where they are installed. Compare within a run only.
+`cpu` is what the processes of the server take for a request, in microseconds, the database not among them: it says
+more than requests per second where the machine has other things to do.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import socket
@@ -19,7 +22,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +34,8 @@ sys.path[0] = str(ROOT)
 from tests.benchmarks.load import Figures, drive  # noqa: E402
 
 OURS, DOT = "tests.benchmarks.project", "tests.benchmarks.dot_project"
+# Characters.
+TITLE = 50
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,14 @@ def main() -> None:
         for server in options.database:
             ours, dot = (stack.enter_context(scratch_database(server)) for _ in range(2))
             urls.append(("PostgreSQL", ours, dot))
-        print(f"{'':44}{'workers':>8}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>7}{'refused':>9}")
+        head = f"{'workers':>8}{'requests/s':>12}{'ratio':>7}{'p50 ms':>9}{'p99 ms':>9}{'cpu µs':>8}{'refused':>9}"
+        print(f"{'':{TITLE}}{head}")
         for name, ours_url, dot_url in urls:
             ours = fill(name, ours_url, OURS, directory / f"{name}-ours", options.tokens)
             dot = fill(name, dot_url, DOT, directory / f"{name}-dot", options.tokens)
+            listed = [each for each in contenders(ours, dot) if options.only in each.title]
             for workers in options.workers:
-                measure(contenders(ours, dot), workers, options.seconds)
+                measure(listed, workers, options.seconds)
 
 
 def contenders(ours: Filled, dot: Filled) -> list[Contender]:
@@ -88,32 +95,30 @@ def measure(listed: list[Contender], workers: int, seconds: float) -> None:
     """Print a line for each."""
     bare = 0.0
     for contender in listed:
-        figures = figures_of(contender, workers, seconds)
+        figures, cpu = figures_of(contender, workers, seconds)
         bare = bare or figures.per_second
         title = f"{contender.filled.name}: {contender.title}"
-        ratio = figures.per_second / bare
-        print(
-            f"{title:44}{workers:>8}{figures.per_second:>12,.0f}{figures.p50:>9.2f}{figures.p99:>9.2f}{ratio:>7.2f}"
-            f"{figures.failures:>9}",
-            flush=True,
-        )
+        speed = f"{figures.per_second:>12,.0f}{figures.per_second / bare:>7.2f}{figures.p50:>9.2f}{figures.p99:>9.2f}"
+        print(f"{title:{TITLE}}{workers:>8}{speed}{cpu * 1e6:>8.0f}{figures.failures:>9}", flush=True)
 
 
-def figures_of(contender: Contender, workers: int, seconds: float) -> Figures:
-    """Warmed up for a second first."""
+def figures_of(contender: Contender, workers: int, seconds: float) -> tuple[Figures, float]:
+    """With the processor's seconds for a request. Warmed up for a second first."""
     tokens = contender.filled.tokens
     if contender.one_token:
         only = tokens.with_suffix(".one")
         only.write_text(tokens.read_text().split()[0])
         tokens = only
-    with serving(contender, workers) as port:
+    with serving(contender, workers) as (port, group):
         drive(port, tokens, 1)
-        return drive(port, tokens, seconds)
+        before = _cpu_of(group)
+        figures = drive(port, tokens, seconds)
+        return figures, (_cpu_of(group) - before) / figures.requests
 
 
 @contextmanager
-def serving(contender: Contender, workers: int) -> Iterator[int]:
-    """The contender under uvicorn, in processes of its own, until the block ends. Gives its port."""
+def serving(contender: Contender, workers: int) -> Iterator[tuple[int, int]]:
+    """The contender under uvicorn, in processes of its own, until the block ends. Gives its port and their group."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -132,7 +137,7 @@ def serving(contender: Contender, workers: int) -> Iterator[int]:
     server = subprocess.Popen([*command, *limits], cwd=ROOT, env=environment, start_new_session=True)
     try:
         _wait_for(port)
-        yield port
+        yield port, server.pid
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
@@ -160,6 +165,18 @@ def scratch_database(server: str) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
+def _cpu_of(group: int) -> float:
+    """The seconds that the processes of a group have used so far; NaN where the system does not tell."""
+    ticks = math.nan
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name in brackets may hold anything (proc(5)).
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks = sum(map(int, fields[11:13])) + (0 if math.isnan(ticks) else ticks)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _wait_for(port: int) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -178,6 +195,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", default="", help="part of the titles to measure; the first is compared with")
     parser.add_argument("--tokens", type=int, default=1000, help="distinct tokens, each of a connection of its own")
     parser.add_argument("--database", action="append", default=[], help="URL of a PostgreSQL server")
     return parser.parse_args()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,11 +16,11 @@ from django.test.utils import CaptureQueriesContext
 from mcp_oidc.core import checked_tokens, client_hosts, living, revocation
 from mcp_oidc.core.clients import clients
 from mcp_oidc.core.key_rotation import replace_keys
-from mcp_oidc.core.keys import forget_keys, key_ring
+from mcp_oidc.core.keys import UnknownKey, forget_keys, key_ring
 from mcp_oidc.core.living_cache import LivingRow, forget_living
 from mcp_oidc.core.sightings import wait_for_sightings
 from mcp_oidc.core.token_sets import TokenSet
-from mcp_oidc.core.verification import Principal, recall_access_token, verify_access_token
+from mcp_oidc.core.verification import Principal, averify_access_token, verify_access_token
 from mcp_oidc.errors import InvalidToken
 from mcp_oidc.models import Connection
 from mcp_oidc.protocol import access_tokens
@@ -55,7 +57,16 @@ def verify(token: str, *, resource: str = RESOURCE) -> Principal:
 
 
 def recall(token: str) -> Principal | None:
-    return recall_access_token(token, issuer=ISSUER, resource=RESOURCE)
+    """What an event loop finds without asking the database; None if it would."""
+
+    async def read_row(*wanted: Any) -> LivingRow | None:
+        raise LookupError
+
+    verification = averify_access_token(token, issuer=ISSUER, resource=RESOURCE, read_row=read_row)
+    try:
+        return asyncio.run(verification)
+    except (LookupError, UnknownKey):
+        return None
 
 
 def count_queries(call: Callable[[], Any]) -> int:
@@ -131,7 +142,7 @@ def test_what_others_read_before_a_revocation_is_committed_is_not_kept(seen: str
     with transaction.atomic():
         revocation.revoke_connection(opened.connection.pk, "test")
         # Another thread, for which it still lives.
-        row = LivingRow("subject", "client", RESOURCE, 1, 1, 1, None)
+        row = LivingRow(opened.connection.pk, "subject", "client", RESOURCE, 1, 1, 1, None)
         living.remember_living(opened.connection.pk, row, age=living.memory_age(), read_at=time.monotonic())
         assert living.recall_living(opened.connection.pk, max_age=SECONDS)
     assert living.recall_living(opened.connection.pk, max_age=SECONDS) is None
@@ -142,10 +153,10 @@ def test_row_that_was_read_while_it_was_revoked_is_not_kept(
 ) -> None:
     read = living._read
 
-    def read_and_lose(connection_id: Any) -> LivingRow | None:
-        row = read(connection_id)
-        revocation.revoke_connection(connection_id, "test")
-        return row
+    def read_and_lose(connection_ids: Any) -> dict[uuid.UUID, LivingRow]:
+        rows = read(connection_ids)
+        revocation.revoke_connection(opened.connection.pk, "test")
+        return rows
 
     monkeypatch.setattr(living, "_read", read_and_lose)
     # It lived when the database was asked, which is as good as it gets.

@@ -102,13 +102,14 @@ def remote_entry_point(request: Call) -> Answer:
 
 def call_asgi(app: ASGIApp, request: Call, *, scope: Mapping[str, Any] | None = None) -> Answer:
     """Send one request to an ASGI app, in this process."""
-    return asyncio.run(_call_asgi(app, request, scope or {}))
+    return asyncio.run(acall_asgi(app, request, scope=scope))
 
 
-async def _call_asgi(app: ASGIApp, request: Call, overrides: Mapping[str, Any]) -> Answer:
+async def acall_asgi(app: ASGIApp, request: Call, *, scope: Mapping[str, Any] | None = None) -> Answer:
+    """The same from an event loop that is there already."""
     sent: list[Message] = []
     headers = {"host": "testserver", "content-type": request.content_type, **request.all_headers}
-    scope: Scope = {
+    asked: Scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
@@ -120,7 +121,7 @@ async def _call_asgi(app: ASGIApp, request: Call, overrides: Mapping[str, Any]) 
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
         "client": ("127.0.0.1", 50000),
         "server": ("testserver", 80),
-        **overrides,
+        **(scope or {}),
     }
 
     async def receive() -> Message:
@@ -129,7 +130,7 @@ async def _call_asgi(app: ASGIApp, request: Call, overrides: Mapping[str, Any]) 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app(scope, receive, send)
+    await app(asked, receive, send)
     return _answer(sent)
 
 
@@ -192,7 +193,7 @@ def mcp_entry_point(name: str) -> EntryPoint:
 
     def call(request: Call) -> Answer:
         app = _running(name, request.place, repr(settings.MCP_OIDC))
-        answer: Answer = _lifespans().run(_call_asgi(app, request, {}))
+        answer: Answer = _lifespans().run(acall_asgi(app, request))
         return answer
 
     return speaking_mcp(call)

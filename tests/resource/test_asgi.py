@@ -224,7 +224,7 @@ async def _run_beside_a_slow_call() -> None:
 def test_verification_that_does_not_come_back_is_a_503(access_token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     busy = Workers("busy", size=1, timeout=0.05)
-    monkeypatch.setattr("mcp_oidc.resource.asgi.verification_workers", busy)
+    monkeypatch.setattr("mcp_oidc.resource.gathering.verification_workers", busy)
 
     async def call_while_busy() -> Answer:
         blocked = asyncio.ensure_future(busy.run(lambda: release.wait(10)))
