@@ -40,6 +40,8 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "CLIENT_LIFETIME": ("E123", "90 * 24 * 60 * 60"),
     "CONSENT_REMEMBER_LOCAL": ("E124", "False"),
     "VERIFICATION_CACHE": ("E125", "5"),
+    "EVENT_LIFETIME": ("E127", "400 * 24 * 60 * 60"),
+    "AUDIT_REFRESHES": ("E128", "False"),
 }
 UPSTREAM_KEYS = (
     "ISSUER",

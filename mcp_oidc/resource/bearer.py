@@ -17,6 +17,7 @@ from django.db import Error as DatabaseFailure
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from mcp_oidc.conf import Resource, app_settings
+from mcp_oidc.core.event_kinds import Count
 from mcp_oidc.core.outages import tell_outage
 from mcp_oidc.core.recent import Recent
 from mcp_oidc.core.tallies import count
@@ -129,7 +130,7 @@ def refuse(error: Refusable, endpoint: Endpoint) -> Refusal:
     """The answer to a request that ended in `error`."""
     error = _in_terms_of(endpoint, error)
     # The first call of every client comes without a token, which is no trouble.
-    count("resource.refused", "missing_token" if isinstance(error, MissingToken) else error.code)
+    count(Count.RESOURCE_REFUSED, "missing_token" if isinstance(error, MissingToken) else error.code)
     if error.log:
         level = logging.WARNING if error.status >= 500 else logging.INFO
         logger.log(level, "%s: %s", endpoint.resource.identifier, error.log)

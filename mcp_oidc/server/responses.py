@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
+from mcp_oidc.core.event_kinds import Count
 from mcp_oidc.core.outages import tell_outage
 from mcp_oidc.core.tallies import count
 from mcp_oidc.errors import InvalidClient, InvalidRequest, OAuthError, ServerError, TemporarilyUnavailable
@@ -22,7 +23,7 @@ logger = logging.getLogger("mcp_oidc")
 View = Callable[..., HttpResponse]
 
 
-def endpoint(*methods: str, counted_as: str = "") -> Callable[[View], View]:
+def endpoint(*methods: str, counted_as: Count | None = None) -> Callable[[View], View]:
     """Make a view an endpoint of the protocol.
 
     It answers `methods` and OPTIONS, raises OAuthError for what goes back as JSON, takes no cookies and therefore needs
@@ -51,7 +52,7 @@ def endpoint(*methods: str, counted_as: str = "") -> Callable[[View], View]:
                 # Whatever happens, a client gets an OAuth error in JSON.
                 logger.exception("unexpected error at %s", request.path)
                 error = ServerError("The server failed; its log says why.")
-            if counted_as:
+            if counted_as is not None:
                 count(counted_as, error.code)
             return error_response(error)
 

@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 
 from mcp_oidc.conf import issuer_of
 from mcp_oidc.core.audit import Caller
+from mcp_oidc.core.event_kinds import Count
 from mcp_oidc.core.issuing import CodeRequest, RefreshRequest, redeem_code, refresh
 from mcp_oidc.core.token_sets import TokenSet
 from mcp_oidc.errors import InvalidRequest, UnauthorizedClient, UnsupportedGrantType
@@ -16,7 +17,7 @@ from mcp_oidc.server.responses import endpoint, json_response
 from mcp_oidc.upstream.revalidation import revalidate
 
 
-@endpoint("POST", counted_as="token.refused")
+@endpoint("POST", counted_as=Count.TOKEN_REFUSED)
 def token(request: HttpRequest) -> HttpResponse:
     """Exchange a code or a refresh token."""
     asked = parse_client_request(request)

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from mcp_oidc.core import tallies
 from mcp_oidc.core.audit import record
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.issuing import RefreshRequest, refresh
 from mcp_oidc.core.tallies import HOUR, Tally, count, delete_old_tallies, flush, hourly
 from mcp_oidc.core.token_sets import TokenSet
@@ -82,7 +83,7 @@ def test_what_is_rolled_back_is_not_counted() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_each_event_is_counted_once_it_is_committed() -> None:
-    record("login", "refused", reason="whatever was said")
+    record(Kind.LOGIN, Outcome.REFUSED, reason="whatever was said")
     assert read() == [("login", "refused", 1)]
 
 
