@@ -189,6 +189,10 @@ CORE = [
     Requirement("audit", "issue 7", "Every decision is an event in its transaction, a signal and a line in the log."),
     Requirement("audit-no-secrets", "issue 7", "No event and no line of the audit's log holds a token or a secret."),
     Requirement("audit-retention", "issue 7", "Events are deleted when they are older than the setting says."),
+    Requirement(
+        "audit-exported", "issue 7", "What is filtered is exported as CSV in batches, and no cell is a formula."
+    ),
+    Requirement("metrics", "issue 7", "Metrics are of all processes, never fall, and open to a secret alone."),
     Requirement("audit-documented", "issue 7", "The audit's page has every kind of event, and no other."),
     Requirement(
         "tallies",

@@ -42,6 +42,7 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "VERIFICATION_CACHE": ("E125", "5"),
     "EVENT_LIFETIME": ("E127", "400 * 24 * 60 * 60"),
     "AUDIT_REFRESHES": ("E128", "False"),
+    "METRICS_TOKEN": ("E129", 'os.environ["METRICS_TOKEN"]'),
 }
 UPSTREAM_KEYS = (
     "ISSUER",

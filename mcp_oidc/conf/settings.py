@@ -187,6 +187,16 @@ class Settings:
         return read_flag(self._dict, "AUDIT_REFRESHES", default=False)
 
     @property
+    def METRICS_TOKEN(self) -> str | None:
+        """The bearer token that opens `/oauth/metrics`. None: nothing is served there."""
+        value = self._dict.get("METRICS_TOKEN")
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value:
+            raise wrong("METRICS_TOKEN", type(value), "a long random string")
+        return value
+
+    @property
     def REDIRECT_SCHEMES(self) -> frozenset[str]:
         """Private-use schemes that registration accepts, such as `cursor`."""
         return frozenset(read_texts(self._dict, "REDIRECT_SCHEMES", REDIRECT_SCHEMES))

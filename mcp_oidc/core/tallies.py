@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, router, transaction
 from django.db.models import F
 
 from mcp_oidc.core.batches import BATCH_SIZE, delete_in_batches
@@ -32,6 +32,8 @@ MAX_WAITING = 10_000
 # Days that tallies are kept: a year can be compared with the one before.
 LIFETIME_DAYS = 400
 HOUR = 60 * 60
+# In the place of an hour: since the beginning. Counters of metrics must never fall, whatever is deleted.
+_ALL_TIME = 0
 # Seconds that a process which ends still waits for its last sums.
 _LAST_SECONDS = 2.0
 
@@ -73,7 +75,7 @@ def hourly(since: datetime) -> list[Tally]:
 
     The last seconds may be missing: FLUSH_SECONDS of each process.
     """
-    first = -int(-since.timestamp() // HOUR)
+    first = max(1, -int(-since.timestamp() // HOUR))
     rows = HourlyCount.objects.filter(hour__gte=first).order_by("hour", "kind", "outcome")
     return [
         Tally(hour=datetime.fromtimestamp(hour * HOUR, tz=UTC), kind=kind, outcome=outcome, count=number)
@@ -81,11 +83,16 @@ def hourly(since: datetime) -> list[Tally]:
     ]
 
 
+def totals() -> dict[tuple[str, str], int]:
+    """How often each kind ended with each outcome, since the first of all. It never falls."""
+    rows = HourlyCount.objects.using(router.db_for_write(HourlyCount)).filter(hour=_ALL_TIME)
+    return {(kind, outcome): number for kind, outcome, number in rows.values_list("kind", "outcome", "count")}
+
+
 def delete_old_tallies(*, batch_size: int = BATCH_SIZE) -> int:
     """Delete tallies that are older than LIFETIME_DAYS. Returns how many."""
-    return delete_in_batches(
-        HourlyCount.objects.filter(hour__lt=_this_hour() - LIFETIME_DAYS * 24), batch_size=batch_size
-    )
+    old = HourlyCount.objects.filter(hour__gt=_ALL_TIME, hour__lt=_this_hour() - LIFETIME_DAYS * 24)
+    return delete_in_batches(old, batch_size=batch_size)
 
 
 class _Key(NamedTuple):
@@ -107,7 +114,8 @@ class _Counter:
         self._writing = threading.Lock()
 
     def add(self, kind: str, outcome: str, n: int) -> None:
-        self._put({_Key(_database(), _this_hour(), kind, outcome): n})
+        database = _database()
+        self._put({_Key(database, hour, kind, outcome): n for hour in (_this_hour(), _ALL_TIME)})
         if self._thread is None:
             self._start()
 

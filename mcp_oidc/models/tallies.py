@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class HourlyCount(models.Model):
-    """How often `kind` ended with `outcome` in one hour, in all processes. Written beside the requests."""
+    """How often `kind` ended with `outcome` in one hour, in all processes; or, as hour 0, since the beginning."""
 
     # A number, not a time: no zone of a database or project moves it.
     hour = models.PositiveIntegerField(_("hours since 1970, in UTC"))

@@ -15,7 +15,7 @@ from mcp_oidc.core import tallies
 from mcp_oidc.core.audit import record
 from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.issuing import RefreshRequest, refresh
-from mcp_oidc.core.tallies import HOUR, Tally, count, delete_old_tallies, flush, hourly
+from mcp_oidc.core.tallies import HOUR, Tally, count, delete_old_tallies, flush, hourly, totals
 from mcp_oidc.core.token_sets import TokenSet
 from mcp_oidc.models import HourlyCount
 from tests.core.parallel import THREADS, in_parallel
@@ -123,7 +123,7 @@ def test_sums_wait_for_a_database_that_is_down(
     real = tallies._add
 
     def fail(key: Any, number: int) -> None:
-        if key.kind == "b":
+        if key.kind == "b" and key.hour:
             raise OperationalError("server closed the connection unexpectedly")
         real(key, number)
 
@@ -135,11 +135,13 @@ def test_sums_wait_for_a_database_that_is_down(
     assert "could not write the tallies" in caplog.text
     count("b", "allowed")
     assert read() == [("a", "allowed", 1), ("b", "allowed", 2), ("c", "allowed", 1)]
+    assert list(totals().values()) == [1, 2, 1]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tallies, "MAX_WAITING", 2)
+    # Each has its hour and the sum since the beginning.
+    monkeypatch.setattr(tallies, "MAX_WAITING", 4)
     for kind in ("a", "b", "c", "a"):
         count(kind, "allowed")
     assert read() == [("a", "allowed", 2), ("b", "allowed", 1)]
@@ -172,7 +174,7 @@ def test_sums_are_written_by_a_thread_soon(monkeypatch: pytest.MonkeyPatch) -> N
     mine.finish(30)
     assert mine._thread is not None
     assert not mine._thread.is_alive()
-    assert [row.count for row in HourlyCount.objects.all()] == [1]
+    assert [row.count for row in HourlyCount.objects.all()] == [1, 1]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -180,7 +182,7 @@ def test_process_that_ends_writes_its_last_sums() -> None:
     mine = tallies._Counter()
     mine.add("a", "allowed", 2)
     mine.finish(30)
-    assert [row.count for row in HourlyCount.objects.all()] == [2]
+    assert [row.count for row in HourlyCount.objects.all()] == [2, 2]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -207,6 +209,18 @@ def test_reading_costs_one_statement_and_no_more_rows_than_hours_and_kinds() -> 
         found = hourly(THIS_HOUR - timedelta(hours=23))
     assert len(queries) == 1
     assert len(found) == 48
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.requirement("metrics")
+def test_totals_never_fall(clock: list[float]) -> None:
+    for hours in (0, 500 * 24):
+        clock[0] = NOW.timestamp() + hours * HOUR
+        count("login", "allowed", 2)
+        flush()
+    assert delete_old_tallies() == 1
+    assert totals() == {("login", "allowed"): 4}
+    assert [tally.count for tally in hourly(datetime(1970, 1, 1, tzinfo=UTC))] == [2]
 
 
 @pytest.mark.django_db
