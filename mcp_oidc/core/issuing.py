@@ -7,6 +7,7 @@ transaction.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,8 @@ from mcp_oidc.core.connections import Snapshot, advance, read_connection, redeem
 from mcp_oidc.core.encryption import mac_keys
 from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.keys import key_ring
+from mcp_oidc.core.outages import Teller
+from mcp_oidc.core.recent import Recent
 from mcp_oidc.core.revocation import revoke_connection
 from mcp_oidc.core.token_sets import TokenSet, issue_tokens
 from mcp_oidc.errors import AccessDenied, InvalidGrant, InvalidRequest, InvalidScope, InvalidTarget
@@ -37,6 +40,8 @@ logger = logging.getLogger("mcp_oidc")
 STRAGGLER = timedelta(seconds=10)
 # A refresh that loses a race reads again and is then a retry; twice would need two more rotations in between.
 _MAX_READS = 5
+
+_tellers: Recent[tuple[uuid.UUID, str], Teller] = Recent(1024)
 
 # Asks whoever may object to a refresh. True if that took time, in which the connection may have changed.
 Consult = Callable[[Snapshot], bool]
@@ -178,12 +183,22 @@ def _refuse_replay(token: OpaqueToken, snapshot: Snapshot, caller: audit.Caller)
 
 
 def _tell_replay(connection: Connection, reason: str, caller: audit.Caller) -> None:
-    audit.record(Kind.CONNECTION_REPLAYED, Outcome.REFUSED, reason=reason, connection=connection, caller=caller)
+    _tell(Kind.CONNECTION_REPLAYED, reason, connection, caller)
 
 
 def _tell_refusal(connection: Connection, reason: str, caller: audit.Caller) -> None:
-    # Only of tokens that we issued. What strangers make up is counted, so that they cannot fill the audit.
-    audit.record(Kind.CONNECTION_REFUSED, Outcome.REFUSED, reason=reason, connection=connection, caller=caller)
+    # Only of tokens that we issued: what strangers make up is counted alone.
+    _tell(Kind.CONNECTION_REFUSED, reason, connection, caller)
+
+
+def _tell(kind: Kind, reason: str, connection: Connection, caller: audit.Caller) -> None:
+    # Not of each of a thousand tries with the same token, or whoever holds one could fill the audit.
+    teller = _tellers.get((connection.pk, reason))
+    if teller is None:
+        teller = Teller()
+        _tellers.put((connection.pk, reason), teller)
+    if teller.is_due():
+        audit.record(kind, Outcome.REFUSED, reason=reason, connection=connection, caller=caller)
 
 
 def _authentic(

@@ -95,5 +95,5 @@ def _edited_fields(change_message: str) -> list[str]:
     except ValueError:
         return []
     entries = changes if isinstance(changes, list) else []
-    edits = [entry["changed"] for entry in entries if isinstance(entry, dict) and "changed" in entry]
-    return [str(field) for edit in edits for field in edit.get("fields", ())]
+    edits = [entry.get("changed") for entry in entries if isinstance(entry, dict)]
+    return [str(field) for edit in edits if isinstance(edit, dict) for field in edit.get("fields", ())]

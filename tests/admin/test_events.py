@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -122,6 +123,10 @@ def test_export_is_streamed_where_asgi_is_served() -> None:
         request = ASGIRequest({"type": "http", "method": "GET", "path": "/", "headers": []}, io.BytesIO())
         response: Any = export_events(request, Event.objects.all())
         assert response.is_async
-        return b"".join([chunk async for chunk in response])
+        try:
+            return b"".join([chunk async for chunk in response])
+        finally:
+            # As the handler does when the response is closed, in the thread that read.
+            await sync_to_async(connections.close_all)()
 
     assert [row["reason"] for row in rows_of(asyncio.run(read()))] == ["one"]

@@ -107,6 +107,14 @@ def test_refusals_of_a_refresh_are_told_of(
     assert [event.reason for event in events(Kind.CONNECTION_REFUSED)] == ["other_client", "refused_by_adapter"]
 
 
+@pytest.mark.requirement("audit")
+def test_a_thousand_tries_with_one_code_do_not_fill_the_audit(opened: Opened, caller: Caller) -> None:
+    for _ in range(3):
+        with pytest.raises(InvalidGrant):
+            redeem_code(replace(opened.request, code_verifier="x" * 43), opened.client, issuer=ISSUER, caller=caller)
+    assert len(events(Kind.CONNECTION_REFUSED)) == 1
+
+
 def test_what_strangers_make_up_is_no_event(public_client: AbstractClient, caller: Caller) -> None:
     before = Event.objects.count()
     with pytest.raises(InvalidGrant):
