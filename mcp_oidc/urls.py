@@ -15,6 +15,7 @@ from mcp_oidc.server.backchannel_logout import backchannel_logout
 from mcp_oidc.server.connected_apps import connected_apps
 from mcp_oidc.server.discovery import jwks, metadata
 from mcp_oidc.server.introspection import introspect
+from mcp_oidc.server.metrics import metrics
 from mcp_oidc.server.registration import register
 from mcp_oidc.server.registration_management import registration
 from mcp_oidc.server.revocation import revoke
@@ -52,6 +53,7 @@ urlpatterns = [
     path("oauth/callback", callback, name="callback"),
     path("oauth/logout", logout, name="logout"),
     path("oauth/backchannel-logout", backchannel_logout, name="backchannel_logout"),
+    path("oauth/metrics", metrics, name="metrics"),
     path("oauth/connections", connected_apps, name="connections"),
     path("health", health, name="health"),
     path("health/live", live, name="live"),

@@ -186,6 +186,19 @@ CORE = [
     Requirement("primary-database", "DESIGN.md 1", "What decides is read from the database that is written to."),
     Requirement("no-forwarded-headers", "DESIGN.md 5", "No forwarded header is believed."),
     Requirement("few-statements", "DESIGN.md 1", "A refresh takes three statements, a verification one."),
+    Requirement("audit", "issue 7", "Every decision is an event in its transaction, a signal and a line in the log."),
+    Requirement("audit-no-secrets", "issue 7", "No event and no line of the audit's log holds a token or a secret."),
+    Requirement("audit-retention", "issue 7", "Events are deleted when they are older than the setting says."),
+    Requirement(
+        "audit-exported", "issue 7", "What is filtered is exported as CSV in batches, and no cell is a formula."
+    ),
+    Requirement("metrics", "issue 7", "Metrics are of all processes, never fall, and open to a secret alone."),
+    Requirement("audit-documented", "issue 7", "The audit's page has every kind of event, and no other."),
+    Requirement(
+        "tallies",
+        "issue 7",
+        "What happens in an hour is counted without a statement in any request, and read without counting events.",
+    ),
 ]
 
 SERVER: list[Requirement] = [

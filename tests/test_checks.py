@@ -299,6 +299,11 @@ def test_no_value_below_a_resource_makes_a_check_fail(project: Any, key: str) ->
         ("REGISTRATIONS_PER_HOUR", None),
         ("CLIENT_UNUSED_LIFETIME", 0),
         ("CLIENT_LIFETIME", "90 days"),
+        ("EVENT_LIFETIME", 0),
+        ("AUDIT_REFRESHES", "yes"),
+        ("METRICS_TOKEN", ""),
+        ("METRICS_TOKEN", "x" * 31),
+        ("METRICS_TOKEN", "ü" * 40),
     ],
 )
 def test_a_wrong_value_is_named_with_a_right_one(project: Any, key: str, value: Any) -> None:

@@ -10,12 +10,15 @@ import pytest
 from django.template.base import Lexer, Token, TokenType
 
 from mcp_oidc.conf import Settings
+from mcp_oidc.core.event_kinds import Count, Kind
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 TEMPLATES = ROOT / "mcp_oidc" / "templates" / "mcp_oidc"
 SETTINGS_PAGE = (DOCS / "settings.md").read_text()
 PAGES_PAGE = (DOCS / "pages.md").read_text()
+AUDIT_PAGE = (DOCS / "audit.md").read_text()
+EVENTS, TALLIES = (AUDIT_PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0] for title in ("Events", "Tallies"))
 
 _WORD = re.compile(r"(?<![.\w\"'|:-])[a-z_]\w*")
 _STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
@@ -99,3 +102,21 @@ def test_every_picture_of_a_page_is_shown_and_every_one_that_is_shown_is_there()
     shown = set(re.findall(r"\]\((images/[^)]+)\)", PAGES_PAGE))
     assert shown == pictures
     assert len(shown) > 20
+
+
+@pytest.mark.requirement("audit-documented")
+def test_every_kind_of_event_has_a_row_with_its_outcomes_and_there_is_no_other() -> None:
+    rows = re.findall(r"^\| `([a-z._]+)` \| ([a-z, ]+) \|", EVENTS, re.MULTILINE)
+    assert sorted(rows) == sorted((kind.value, ", ".join(kind.outcomes)) for kind in Kind)
+
+
+@pytest.mark.requirement("audit-documented")
+def test_every_count_has_a_row_and_there_is_no_other() -> None:
+    assert sorted(re.findall(r"^\| `([a-z._]+)` \|", TALLIES, re.MULTILINE)) == sorted(Count)
+
+
+@pytest.mark.requirement("audit-documented")
+def test_there_is_no_kind_that_nobody_records() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "mcp_oidc").rglob("*.py"))
+    used = set(re.findall(r"\b(?:Kind|Count)\.[A-Z_]+", sources))
+    assert {f"Kind.{kind.name}" for kind in Kind} | {f"Count.{count.name}" for count in Count} <= used

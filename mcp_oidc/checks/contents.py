@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,9 @@ from mcp_oidc.upstream.client_key import parse_client_key
 from mcp_oidc.upstream.discovery import metadata_by_hand
 from mcp_oidc.upstream.provider import Provider
 
+MIN_TOKEN_LENGTH = 32
+# RFC 6750 2.1
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*")
 
 
@@ -141,6 +145,18 @@ def _adapter(adapter: type[Any]) -> Iterator[str]:
         yield f"MCP_OIDC['ADAPTER'] is {adapter.__name__}, which does not extend mcp_oidc.adapter.Adapter."
 
 
+def _metrics_token(token: str | None) -> Iterator[str]:
+    if token is None:
+        return
+    name = "MCP_OIDC['METRICS_TOKEN']"
+    if len(token) < MIN_TOKEN_LENGTH:
+        yield f"{name} could be guessed: it has {len(token)} characters, and needs {MIN_TOKEN_LENGTH}."
+    if not _TOKEN.fullmatch(token):
+        yield f"{name} holds what no bearer token may: it is made of letters, digits and ._~+/- alone."
+    if importlib.util.find_spec("prometheus_client") is None:
+        yield f"{name} needs prometheus-client: pip install 'django-mcp-oidc[prometheus]'."
+
+
 _EXAMINERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "ISSUER": _issuer,
     "UPSTREAM": _upstream,
@@ -150,4 +166,5 @@ _EXAMINERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "REDIRECT_SCHEMES": _redirect_schemes,
     "CORS_ORIGINS": _cors_origins,
     "ADAPTER": _adapter,
+    "METRICS_TOKEN": _metrics_token,
 }

@@ -42,6 +42,9 @@ KEYS: Mapping[str, tuple[str, str]] = {
     "CONSENT_REMEMBER_LOCAL": ("E124", "False"),
     "VERIFICATION_CACHE": ("E125", "5"),
     "IMPLIED_SCOPES": ("E126", '{"notes:admin": ["notes:write"], "notes:write": ["notes:read"]}'),
+    "EVENT_LIFETIME": ("E127", "400 * 24 * 60 * 60"),
+    "AUDIT_REFRESHES": ("E128", "False"),
+    "METRICS_TOKEN": ("E129", 'os.environ["METRICS_TOKEN"]'),
 }
 UPSTREAM_KEYS = (
     "ISSUER",

@@ -201,6 +201,28 @@ class Settings:
         return self._seconds("CLIENT_LIFETIME", 90 * DAY)
 
     @property
+    def EVENT_LIFETIME(self) -> int | None:
+        """Seconds after which cleanup deletes an event of the audit. None: never."""
+        if "EVENT_LIFETIME" in self._dict and self._dict["EVENT_LIFETIME"] is None:
+            return None
+        return self._seconds("EVENT_LIFETIME", 400 * DAY)
+
+    @property
+    def AUDIT_REFRESHES(self) -> bool:
+        """Whether each routine refresh is an event of the audit, too. Each then costs an insert and a row."""
+        return read_flag(self._dict, "AUDIT_REFRESHES", default=False)
+
+    @property
+    def METRICS_TOKEN(self) -> str | None:
+        """The bearer token that opens `/oauth/metrics`. None: nothing is served there."""
+        value = self._dict.get("METRICS_TOKEN")
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value:
+            raise wrong("METRICS_TOKEN", type(value), "a long random string")
+        return value
+
+    @property
     def REDIRECT_SCHEMES(self) -> frozenset[str]:
         """Private-use schemes that registration accepts, such as `cursor`."""
         return frozenset(read_texts(self._dict, "REDIRECT_SCHEMES", REDIRECT_SCHEMES))

@@ -15,11 +15,13 @@ from mcp_oidc.core.clock import Now, from_now
 from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.connections import unused_codes
 from mcp_oidc.core.encryption import mac_keys
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.sessions import hold_session
 from mcp_oidc.errors import AccessDenied
 from mcp_oidc.models import AbstractClient, Connection, Identity
 from mcp_oidc.protocol.authorization_requests import AuthorizationRequest
-from mcp_oidc.protocol.opaque_tokens import Kind, derive_id, make_token
+from mcp_oidc.protocol.opaque_tokens import Kind as TokenKind
+from mcp_oidc.protocol.opaque_tokens import derive_id, make_token
 from mcp_oidc.protocol.scopes import format_scope
 
 
@@ -37,6 +39,8 @@ class Approval:
     idp_session: str
     # The login session, where the user logged in at the IdP.
     login_session: int | None = None
+    # Whether the user was asked just now, or had approved the same before.
+    was_asked: bool = True
 
 
 def open_connection(approval: Approval, *, caller: audit.Caller) -> str:
@@ -51,7 +55,7 @@ def open_connection(approval: Approval, *, caller: audit.Caller) -> str:
     connection = _open(approval, same, caller) or _open(approval, uuid.uuid4(), caller)
     if connection is None:
         raise AccessDenied("The account or the app was removed meanwhile.")
-    return make_token(Kind.CODE, connection.pk, 0, salt=connection.salt, key=key)
+    return make_token(TokenKind.CODE, connection.pk, 0, salt=connection.salt, key=key)
 
 
 @retry_conflicts
@@ -63,10 +67,22 @@ def _open(approval: Approval, connection_id: uuid.UUID, caller: audit.Caller) ->
             if approval.login_session is not None and not hold_session(approval.login_session):
                 raise AccessDenied("The login has ended meanwhile.")
             connection = _insert(approval, connection_id)
-            audit.record("connection.approved", "allowed", connection=connection, client=approval.client, caller=caller)
+            _tell(approval, connection, caller)
     except IntegrityError:
         return unused_codes().filter(pk=connection_id).first()
     return connection
+
+
+def _tell(approval: Approval, connection: Connection, caller: audit.Caller) -> None:
+    audit.record(
+        Kind.CONNECTION_APPROVED,
+        Outcome.ALLOWED,
+        reason="asked" if approval.was_asked else "not_asked",
+        connection=connection,
+        client=approval.client,
+        caller=caller,
+        detail={"resource": approval.resource, "scopes": format_scope(approval.scopes)},
+    )
 
 
 def _particulars(approval: Approval) -> tuple[str, ...]:

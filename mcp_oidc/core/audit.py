@@ -5,20 +5,32 @@ from __future__ import annotations
 import ipaddress
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
+from django.dispatch import Signal
 from django.http import HttpRequest
 
 from mcp_oidc import signals
+from mcp_oidc.core import tallies
 from mcp_oidc.core.clock import Now
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.models import AbstractClient, Connection, Event
 
 logger = logging.getLogger("mcp_oidc.audit")
 
+# Reasons for which a connection ends because a code or token of it is in two hands.
+THEFTS = frozenset({"code_reused", "refresh_token_replayed"})
+
+_SIGNALS: Mapping[tuple[str, str], Signal] = {
+    (Kind.LOGIN, Outcome.ALLOWED): signals.login_succeeded,
+    (Kind.LOGIN, Outcome.REFUSED): signals.login_refused,
+    (Kind.CLIENT_REGISTERED, Outcome.ALLOWED): signals.client_registered,
+    (Kind.CONNECTION_APPROVED, Outcome.ALLOWED): signals.connection_approved,
+}
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
@@ -46,8 +58,8 @@ NOBODY = Caller()
 
 
 def record(
-    kind: str,
-    outcome: str,
+    kind: Kind,
+    outcome: Outcome,
     *,
     reason: str = "",
     user: AbstractBaseUser | None = None,
@@ -72,7 +84,7 @@ def record(
 
 
 def record_each(
-    kind: str, outcome: str, connections: Sequence[Connection], *, reason: str, caller: Caller = NOBODY
+    kind: Kind, outcome: Outcome, connections: Sequence[Connection], *, reason: str, caller: Caller = NOBODY
 ) -> Sequence[Event]:
     """Write one event for each of `connections`, as `record` does, and all of them at once."""
     events = [_event(kind, outcome, reason, connection, caller) for connection in connections]
@@ -86,11 +98,14 @@ def record_each(
     return events
 
 
-def _event(kind: str, outcome: str, reason: str, connection: Connection | None, caller: Caller) -> Event:
+def _event(kind: Kind, outcome: Outcome, reason: str, connection: Connection | None, caller: Caller) -> Event:
+    kind, outcome = Kind(kind), Outcome(outcome)
+    if outcome not in kind.outcomes:
+        raise ValueError(f"{kind} is never {outcome}")
     return Event(
         created_at=Now(),
-        kind=kind,
-        outcome=outcome,
+        kind=kind.value,
+        outcome=outcome.value,
         reason=reason[:255],
         user_id=connection.user_id if connection else None,
         client_id=connection.client_id if connection else None,
@@ -111,11 +126,13 @@ def _announce_later(events: Sequence[Event]) -> None:
 
 def _announce_each(events: Sequence[Event]) -> None:
     for event in events:
+        tallies.count(event.kind, event.outcome)
         _announce(event)
 
 
 def _announce(event: Event) -> None:
-    logger.info(
+    logger.log(
+        _level(event),
         "%s %s",
         event.kind,
         event.outcome,
@@ -126,7 +143,17 @@ def _announce(event: Event) -> None:
             "user_id": event.user_id and str(event.user_id),
             "client_pk": event.client_id,
             "connection_id": event.connection_id and str(event.connection_id),
+            "operator": event.detail.get("operator"),
             "address": event.address,
         },
     )
-    signals.event_recorded.send_robust(sender=Event, event=event)
+    for signal in (signals.event_recorded, _SIGNALS.get((event.kind, event.outcome))):
+        if signal is not None:
+            signal.send_robust(sender=Event, event=event)
+
+
+def _level(event: Event) -> int:
+    """WARNING for what somebody should look into one day: refusals, but for a user's own no, and signs of theft."""
+    is_refusal = event.outcome == Outcome.REFUSED and event.kind != Kind.CONSENT
+    is_alarm = event.reason in THEFTS or event.kind == Kind.KEY_COMPROMISED
+    return logging.WARNING if is_refusal or is_alarm else logging.INFO

@@ -16,7 +16,8 @@ from mcp_oidc.core.key_rotation import delete_expired_keys
 from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.core.logins import forget_expired_logins
 from mcp_oidc.core.sessions import forget_ended_sessions
-from mcp_oidc.models import AbstractClient, Connection, UsedAssertion
+from mcp_oidc.core.tallies import delete_old_tallies
+from mcp_oidc.models import AbstractClient, Connection, Event, UsedAssertion
 
 # Seconds that a connection is kept beyond its end, so that a late replay of its tokens still finds what it belongs to.
 ENDED_CONNECTION_LIFETIME = 7 * 24 * 60 * 60
@@ -32,6 +33,8 @@ def sweep(*, batch_size: int = BATCH_SIZE) -> Iterator[tuple[str, int]]:
     yield "login sessions", forget_ended_sessions(batch_size=batch_size)
     yield "used assertions", forget_used_assertions(batch_size=batch_size)
     yield "expired signing keys", delete_expired_keys()
+    yield "events", delete_old_events(batch_size=batch_size)
+    yield "hourly counts", delete_old_tallies(batch_size=batch_size)
 
 
 def delete_ended_connections(*, batch_size: int = BATCH_SIZE) -> int:
@@ -69,6 +72,14 @@ def delete_unused_cimd_clients(*, batch_size: int = BATCH_SIZE) -> int:
 def forget_used_assertions(*, batch_size: int = BATCH_SIZE) -> int:
     """Delete the marks of assertions and logout tokens that would now be refused for their age. Returns how many."""
     return delete_in_batches(UsedAssertion.objects.filter(expires_at__lte=Now()), batch_size=batch_size)
+
+
+def delete_old_events(*, batch_size: int = BATCH_SIZE) -> int:
+    """Delete events that are older than EVENT_LIFETIME. Returns how many."""
+    lifetime = app_settings.EVENT_LIFETIME
+    if lifetime is None:
+        return 0
+    return delete_in_batches(Event.objects.filter(created_at__lt=from_now(-lifetime)), batch_size=batch_size)
 
 
 def never_used_clients(lifetime: int) -> QuerySet[AbstractClient]:

@@ -10,9 +10,10 @@ from django.utils import timezone
 from mcp_oidc.conf import app_settings
 from mcp_oidc.core import audit
 from mcp_oidc.core.client_hosts import is_host_blocked
-from mcp_oidc.core.clients import clients, find_client
+from mcp_oidc.core.clients import changed_names, clients, find_client
 from mcp_oidc.core.clock import Now, from_now
 from mcp_oidc.core.conflicts import retry_conflicts
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.models import AbstractClient
 from mcp_oidc.protocol.client_documents import ClientDocument, check_document_url
 
@@ -66,7 +67,7 @@ def _introduce(document: ClientDocument, max_age: int, caller: audit.Caller) -> 
     try:
         with transaction.atomic():
             client.save(force_insert=True)
-            audit.record("client.registered", "allowed", client=client, caller=caller)
+            audit.record(Kind.CLIENT_REGISTERED, Outcome.ALLOWED, client=client, caller=caller)
     except IntegrityError:
         # Another request was faster, or on MariaDB an id in other letter case: whoever is there is found next.
         return
@@ -75,16 +76,15 @@ def _introduce(document: ClientDocument, max_age: int, caller: audit.Caller) -> 
 @retry_conflicts
 def _renew(known: AbstractClient, document: ClientDocument, max_age: int, caller: audit.Caller) -> None:
     # Only what the document says: whether the client is blocked or deleted is decided by others meanwhile.
+    columns = _columns(document)
     with transaction.atomic():
         changed = (
-            clients()
-            .filter(pk=known.pk)
-            .exclude(metadata_digest=document.digest)
-            .update(**_columns(document), updated=Now())
+            clients().filter(pk=known.pk).exclude(metadata_digest=document.digest).update(**columns, updated=Now())
         )
         clients().filter(pk=known.pk).update(cimd_expires_at=from_now(max_age))
         if changed:
-            audit.record("client.changed", "allowed", client=known, caller=caller)
+            names = changed_names({name: getattr(known, name) for name in columns}, columns)
+            audit.record(Kind.CLIENT_CHANGED, Outcome.ALLOWED, client=known, caller=caller, detail={"changed": names})
 
 
 def _columns(document: ClientDocument) -> dict[str, Any]:

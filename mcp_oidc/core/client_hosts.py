@@ -10,11 +10,12 @@ from django.db import transaction
 
 from mcp_oidc.core import audit
 from mcp_oidc.core.conflicts import retry_conflicts
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.core.revocation import revoke_host
 from mcp_oidc.models import ClientHost
 
-_KINDS = {ClientHost.Trust.TRUSTED: "host.trusted", ClientHost.Trust.BLOCKED: "host.blocked"}
+_KINDS = {ClientHost.Trust.TRUSTED: Kind.HOST_TRUSTED, ClientHost.Trust.BLOCKED: Kind.HOST_BLOCKED}
 
 
 def is_host_blocked(host: str) -> bool:
@@ -41,7 +42,7 @@ def unblock_host(host: str, *, caller: audit.Caller = audit.NOBODY) -> None:
     with transaction.atomic():
         deleted, _ = ClientHost.objects.filter(host=host).delete()
         if deleted:
-            audit.record("host.unblocked", "allowed", reason=host, caller=caller)
+            audit.record(Kind.HOST_UNBLOCKED, Outcome.ALLOWED, reason=host, caller=caller)
 
 
 @retry_conflicts
@@ -49,7 +50,7 @@ def _decide(host: str, trust: ClientHost.Trust, note: str, caller: audit.Caller)
     with transaction.atomic():
         ClientHost.objects.update_or_create(host=host, defaults={"trust": trust, "note": note})
         forget_living()
-        outcome = "revoked" if trust == ClientHost.Trust.BLOCKED else "allowed"
+        outcome = Outcome.REVOKED if trust == ClientHost.Trust.BLOCKED else Outcome.ALLOWED
         audit.record(_KINDS[trust], outcome, reason=host, caller=caller)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from mcp_oidc.core import audit
 from mcp_oidc.core.clock import Now
 from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.encryption import hash_secret, is_secret, new_secret
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.errors import InvalidClient
 from mcp_oidc.models import ClientHost
 from mcp_oidc.models.clients import CLIENT_MODEL, AbstractClient
@@ -32,6 +34,8 @@ UNKNOWN_CLIENT = "The client is unknown, or its credentials are wrong."
 _USE_PRECISION = timedelta(hours=1)
 # What others decide meanwhile, and a change of the metadata must not undo.
 _NOT_METADATA = frozenset({"trust", "deleted_at", "last_used_at"})
+# What changes at every change.
+_UNTOLD = frozenset({"updated", "metadata_digest", "registration_token"})
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,17 @@ def change_client(client: AbstractClient, metadata: ClientMetadata, *, caller: a
     """Replace what a client registered. How it authenticates stays: that would need another secret."""
     with transaction.atomic():
         _describe(client, metadata)
-        columns = (field.name for field in client._meta.concrete_fields if not field.primary_key)
-        client.save(update_fields=[name for name in columns if name not in _NOT_METADATA])
-        audit.record("client.changed", "allowed", client=client, caller=caller)
+        columns = [field.attname for field in client._meta.concrete_fields if not field.primary_key]
+        names = [name for name in columns if name not in _NOT_METADATA]
+        before = clients().filter(pk=client.pk).values(*names).get()
+        client.save(update_fields=names)
+        detail = {"changed": changed_names(before, {name: getattr(client, name) for name in names})}
+        audit.record(Kind.CLIENT_CHANGED, Outcome.ALLOWED, client=client, caller=caller, detail=detail)
+
+
+def changed_names(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    """For the audit: the columns that a change concerns, and nothing of what is in them."""
+    return sorted(name for name in after if name not in _UNTOLD and before[name] != after[name])
 
 
 def choose_authentication(client: AbstractClient, metadata: ClientMetadata) -> str | None:
@@ -159,7 +171,7 @@ def _keep(client: AbstractClient, metadata: ClientMetadata, source: str, caller:
 def _insert(client: AbstractClient, caller: audit.Caller) -> None:
     with transaction.atomic():
         client.save(force_insert=True)
-        audit.record("client.registered", "allowed", client=client, caller=caller)
+        audit.record(Kind.CLIENT_REGISTERED, Outcome.ALLOWED, client=client, caller=caller)
 
 
 def _describe(client: AbstractClient, metadata: ClientMetadata) -> None:

@@ -17,6 +17,7 @@ from mcp_oidc.core import audit
 from mcp_oidc.core.batches import delete_in_batches
 from mcp_oidc.core.clock import Now
 from mcp_oidc.core.endings import BATCH_SIZE, end_connections
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.sessions import end_sessions
 from mcp_oidc.models import AbstractClient, Connection, Consent, LoginSession
 
@@ -93,8 +94,8 @@ def _announce(reach: Reach, caller: audit.Caller) -> None:
     before = reach.before.isoformat() if reach.before is not None else ""
     with transaction.atomic():
         audit.record(
-            "emergency.revoked",
-            "revoked",
+            Kind.EMERGENCY_REVOKED,
+            Outcome.REVOKED,
             user=reach.user,
             client=reach.client,
             caller=caller,

@@ -14,6 +14,7 @@ from mcp_oidc.core import audit
 from mcp_oidc.core.abandoned_tokens import connections_ended
 from mcp_oidc.core.clock import Now
 from mcp_oidc.core.conflicts import retry_conflicts
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.models import Connection, Event
 
@@ -40,7 +41,7 @@ def end_all(keys: Sequence[uuid.UUID], reason: str, *, caller: audit.Caller = au
         ending = Connection.objects.filter(pk__in=[connection.pk for connection in connections])
         ending.update(revoked_at=Now(), revoked_reason=reason)
         forget_living([connection.pk for connection in connections])
-        events = audit.record_each("connection.revoked", "revoked", connections, reason=reason, caller=caller)
+        events = audit.record_each(Kind.CONNECTION_REVOKED, Outcome.REVOKED, connections, reason=reason, caller=caller)
         identity_ids = {connection.identity_id for connection in connections if connection.identity_id is not None}
         transaction.on_commit(partial(_announce, events, identity_ids))
     return len(connections)

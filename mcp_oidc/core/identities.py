@@ -15,7 +15,8 @@ from mcp_oidc.core import audit
 from mcp_oidc.core.accounts import follow_claims
 from mcp_oidc.core.clock import Now
 from mcp_oidc.core.conflicts import retry_conflicts
-from mcp_oidc.core.linking import LINKED, find_account, hold_account
+from mcp_oidc.core.event_kinds import Kind, Outcome
+from mcp_oidc.core.linking import find_account, hold_account
 from mcp_oidc.errors import AccessDenied, TemporarilyUnavailable, UpstreamError
 from mcp_oidc.models import Identity
 
@@ -49,7 +50,8 @@ def sign_in(
         _note_login(identity, claims, caller=caller, update_user=update_user)
     except AccessDenied as error:
         user = identity.user if identity else None
-        audit.record("login", "refused", reason=error.log or "refused by the adapter", user=user, caller=caller)
+        reason = error.log or "refused by the adapter"
+        audit.record(Kind.LOGIN, Outcome.REFUSED, reason=reason, user=user, caller=caller)
         raise
     return identity
 
@@ -105,7 +107,7 @@ def _update(identity: Identity, claims: Mapping[str, Any], *, caller: audit.Call
         identity.save(update_fields=["claims", "custom_data"])
         Identity.objects.filter(pk=identity.pk).update(last_login_at=Now())
         detail = {"provider": identity.provider, **({"taken": taken} if taken else {})}
-        audit.record("login", "allowed", user=user, caller=caller, detail=detail)
+        audit.record(Kind.LOGIN, Outcome.ALLOWED, user=user, caller=caller, detail=detail)
 
 
 def _lock_user(identity: Identity) -> AbstractBaseUser:
@@ -126,10 +128,10 @@ def _create(
         if identity is not None:
             return identity
     try:
-        return _create_with_user(provider, issuer, sub, claims)
+        return _create_with_user(provider, issuer, sub, claims, caller=caller)
     except IntegrityError:
         # Two first logins at once: of one person, who is there now, or of two with one user name, who get two.
-        return _find(provider, issuer, sub) or _create_with_user(provider, issuer, sub, claims)
+        return _find(provider, issuer, sub) or _create_with_user(provider, issuer, sub, claims, caller=caller)
 
 
 @retry_conflicts
@@ -148,15 +150,21 @@ def _link(
             # By this very person in another tab, or by somebody else.
             return _find(provider, issuer, sub)
         identity = _insert(provider, issuer, sub, claims, held)
-        audit.record(LINKED, "allowed", user=held, caller=caller, detail={"provider": provider, "issuer": issuer})
+        detail = {"provider": provider, "issuer": issuer}
+        audit.record(Kind.LOGIN_LINKED, Outcome.ALLOWED, user=held, caller=caller, detail=detail)
         return identity
 
 
 @retry_conflicts
-def _create_with_user(provider: str, issuer: str, sub: str, claims: Mapping[str, Any]) -> Identity:
+def _create_with_user(
+    provider: str, issuer: str, sub: str, claims: Mapping[str, Any], *, caller: audit.Caller
+) -> Identity:
     with transaction.atomic():
         user = get_adapter().create_user({"iss": issuer, **claims})
-        return _insert(provider, issuer, sub, claims, user)
+        identity = _insert(provider, issuer, sub, claims, user)
+        detail = {"provider": provider, "issuer": issuer}
+        audit.record(Kind.USER_CREATED, Outcome.ALLOWED, user=user, caller=caller, detail=detail)
+        return identity
 
 
 def _insert(provider: str, issuer: str, sub: str, claims: Mapping[str, Any], user: AbstractBaseUser) -> Identity:

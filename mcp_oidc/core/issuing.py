@@ -7,6 +7,7 @@ transaction.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,18 +16,22 @@ from django.db import transaction
 
 from mcp_oidc.adapter import get_adapter
 from mcp_oidc.conf import Resource, app_settings
-from mcp_oidc.core import audit
+from mcp_oidc.core import audit, tallies
 from mcp_oidc.core.clients import note_use
 from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.connections import Snapshot, advance, read_connection, redeem
 from mcp_oidc.core.encryption import mac_keys
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.keys import key_ring
+from mcp_oidc.core.outages import Teller
+from mcp_oidc.core.recent import Recent
 from mcp_oidc.core.revocation import revoke_connection
 from mcp_oidc.core.token_sets import TokenSet, issue_tokens
 from mcp_oidc.errors import AccessDenied, InvalidGrant, InvalidRequest, InvalidScope, InvalidTarget
 from mcp_oidc.models import AbstractClient, Connection
 from mcp_oidc.protocol import pkce
-from mcp_oidc.protocol.opaque_tokens import Kind, OpaqueToken, parse_token
+from mcp_oidc.protocol.opaque_tokens import Kind as TokenKind
+from mcp_oidc.protocol.opaque_tokens import OpaqueToken, parse_token
 from mcp_oidc.protocol.scopes import granted_scopes, parse_scope
 
 logger = logging.getLogger("mcp_oidc")
@@ -35,6 +40,8 @@ logger = logging.getLogger("mcp_oidc")
 STRAGGLER = timedelta(seconds=10)
 # A refresh that loses a race reads again and is then a retry; twice would need two more rotations in between.
 _MAX_READS = 5
+
+_tellers: Recent[tuple[uuid.UUID, str], Teller] = Recent(1024)
 
 # Asks whoever may object to a refresh. True if that took time, in which the connection may have changed.
 Consult = Callable[[Snapshot], bool]
@@ -68,11 +75,12 @@ def redeem_code(request: CodeRequest, client: AbstractClient, *, issuer: str, ca
     Raises `InvalidGrant`, `InvalidRequest` and `InvalidTarget`. A second use revokes what the first one issued
     (RFC 6749 4.1.2), but not for a request that read the code unused and merely lost the race.
     """
-    snapshot = _authentic(request.code, Kind.CODE, client, _BAD_CODE)[1]
+    snapshot = _authentic(request.code, TokenKind.CODE, client, _BAD_CODE, caller)[1]
     connection = snapshot.connection
-    _require_code_binding(connection, request)
+    _require_code_binding(connection, request, caller)
     _require_alive(snapshot, _BAD_CODE, caller)
     if connection.generation > 0:
+        _tell_replay(connection, "code_reused", caller)
         revoke_connection(connection.pk, "code_reused", caller=caller)
         raise InvalidGrant(_BAD_CODE, log="authorization code used twice")
     # Before the code is used up, so that trouble with a key or in the adapter costs the client nothing.
@@ -100,11 +108,11 @@ def refresh(
     """
     for _ in range(_MAX_READS):
         # Read outside any transaction: MariaDB would show a loser the old generation again.
-        token, snapshot = _authentic(request.refresh_token, Kind.REFRESH, client, _BAD_REFRESH_TOKEN)
+        token, snapshot = _authentic(request.refresh_token, TokenKind.REFRESH, client, _BAD_REFRESH_TOKEN, caller)
         connection = snapshot.connection
         _require_alive(snapshot, _BAD_REFRESH_TOKEN, caller)
         _require_resource(connection, request.resource)
-        scopes = _narrowed(connection, request.scopes, _still_granted(connection, client, issuer), issuer)
+        scopes = _narrowed(connection, request.scopes, _still_granted(connection, client, issuer, caller), issuer)
         generation = _next_generation(token, snapshot, caller)
         if consult is not None:
             ask, consult = consult, None
@@ -113,9 +121,9 @@ def refresh(
         tokens = issue_tokens(connection, generation, client, scopes, issuer=issuer, with_id_token=False)
         note_use(client)
         if generation == connection.generation:
-            audit.record("connection.retried", "allowed", connection=connection, caller=caller)
+            audit.record(Kind.CONNECTION_RETRIED, Outcome.ALLOWED, connection=connection, caller=caller)
             return tokens
-        if advance(connection, generation):
+        if _rotate(connection, generation, caller):
             logger.info("refreshed", extra={"connection_id": str(connection.pk), "generation": generation})
             return tokens
     raise InvalidGrant(_BAD_REFRESH_TOKEN, log="refresh token overtaken by other requests")
@@ -126,7 +134,22 @@ def _use_up(connection: Connection, client: AbstractClient, caller: audit.Caller
     with transaction.atomic():
         if not redeem(connection):
             raise InvalidGrant(_BAD_CODE, log="authorization code expired, or redeemed by another request just now")
-        audit.record("connection.issued", "allowed", connection=connection, client=client, caller=caller)
+        audit.record(Kind.CONNECTION_ISSUED, Outcome.ALLOWED, connection=connection, client=client, caller=caller)
+
+
+@retry_conflicts
+def _rotate(connection: Connection, generation: int, caller: audit.Caller) -> bool:
+    if app_settings.AUDIT_REFRESHES:
+        with transaction.atomic():
+            is_ours = advance(connection, generation)
+            if is_ours:
+                audit.record(Kind.CONNECTION_REFRESHED, Outcome.ALLOWED, connection=connection, caller=caller)
+            return is_ours
+    is_ours = advance(connection, generation)
+    if is_ours:
+        # No event, whose insert would make every refresh a statement and a row dearer.
+        tallies.count(Kind.CONNECTION_REFRESHED, Outcome.ALLOWED)
+    return is_ours
 
 
 def _next_generation(token: OpaqueToken, snapshot: Snapshot, caller: audit.Caller) -> int:
@@ -151,11 +174,36 @@ def _may_retry(snapshot: Snapshot) -> bool:
 def _refuse_replay(token: OpaqueToken, snapshot: Snapshot, caller: audit.Caller) -> None:
     is_previous = token.generation == snapshot.connection.generation - 1
     superseded = snapshot.since_rotation if is_previous else snapshot.since_previous_rotation
-    if superseded > STRAGGLER and app_settings.REFRESH_TOKEN_REPLAY == "revoke":  # noqa: S105  # the name of a policy
-        revoke_connection(snapshot.connection.pk, "refresh_token_replayed", caller=caller)
+    if superseded <= STRAGGLER:
+        return
+    reason = "refresh_token_replayed"
+    _tell_replay(snapshot.connection, reason, caller)
+    if app_settings.REFRESH_TOKEN_REPLAY == "revoke":  # noqa: S105  # the name of a policy
+        revoke_connection(snapshot.connection.pk, reason, caller=caller)
 
 
-def _authentic(text: str, kind: Kind, client: AbstractClient, refusal: str) -> tuple[OpaqueToken, Snapshot]:
+def _tell_replay(connection: Connection, reason: str, caller: audit.Caller) -> None:
+    _tell(Kind.CONNECTION_REPLAYED, reason, connection, caller)
+
+
+def _tell_refusal(connection: Connection, reason: str, caller: audit.Caller) -> None:
+    # Only of tokens that we issued: what strangers make up is counted alone.
+    _tell(Kind.CONNECTION_REFUSED, reason, connection, caller)
+
+
+def _tell(kind: Kind, reason: str, connection: Connection, caller: audit.Caller) -> None:
+    # Not of each of a thousand tries with the same token, or whoever holds one could fill the audit.
+    teller = _tellers.get((connection.pk, reason))
+    if teller is None:
+        teller = Teller()
+        _tellers.put((connection.pk, reason), teller)
+    if teller.is_due():
+        audit.record(kind, Outcome.REFUSED, reason=reason, connection=connection, caller=caller)
+
+
+def _authentic(
+    text: str, kind: TokenKind, client: AbstractClient, refusal: str, caller: audit.Caller
+) -> tuple[OpaqueToken, Snapshot]:
     token = parse_token(text)
     snapshot = read_connection(token.connection_id) if token is not None and token.kind == kind else None
     if token is None or snapshot is None:
@@ -167,6 +215,7 @@ def _authentic(text: str, kind: Kind, client: AbstractClient, refusal: str) -> t
         raise InvalidGrant(refusal, log="a token whose MAC does not hold")
     # Somebody else's token harms nobody.
     if snapshot.connection.client_id != client.pk:
+        _tell_refusal(snapshot.connection, "other_client", caller)
         raise InvalidGrant(refusal, log="a token of another client")
     return token, snapshot
 
@@ -183,12 +232,14 @@ def _require_alive(snapshot: Snapshot, refusal: str, caller: audit.Caller) -> No
         raise InvalidGrant(refusal, log="user gone or inactive")
 
 
-def _require_code_binding(connection: Connection, request: CodeRequest) -> None:
+def _require_code_binding(connection: Connection, request: CodeRequest, caller: audit.Caller) -> None:
     if request.redirect_uri is None and connection.redirect_uri_sent:
         raise InvalidRequest("The parameter redirect_uri is missing.")
     if request.redirect_uri not in (None, connection.redirect_uri):
+        _tell_refusal(connection, "wrong_redirect_uri", caller)
         raise InvalidGrant(_BAD_CODE, log="redirect_uri is not that of the authorization request")
     if not pkce.is_verified(request.code_verifier, connection.code_challenge):
+        _tell_refusal(connection, "wrong_code_verifier", caller)
         raise InvalidGrant(_BAD_CODE, log="code_verifier does not fit")
     _require_resource(connection, request.resource)
 
@@ -198,7 +249,9 @@ def _require_resource(connection: Connection, resource: str | None) -> None:
         raise InvalidTarget("The resource is not the one that the user approved.")
 
 
-def _still_granted(connection: Connection, client: AbstractClient, issuer: str) -> tuple[str, ...]:
+def _still_granted(
+    connection: Connection, client: AbstractClient, issuer: str, caller: audit.Caller
+) -> tuple[str, ...]:
     """What the user approved, and may still give: settings and rights change while a connection lives."""
     assert connection.user is not None  # noqa: S101  # _require_alive refused the others
     approved = parse_scope(connection.scopes)
@@ -209,6 +262,7 @@ def _still_granted(connection: Connection, client: AbstractClient, issuer: str) 
             connection.user, client, tuple(scope for scope in approved if scope in known)
         )
     except AccessDenied as error:
+        _tell_refusal(connection, "refused_by_adapter", caller)
         raise InvalidGrant(_BAD_REFRESH_TOKEN, log=f"the adapter refuses the client: {error.description}") from None
     # Never more than was approved, whatever the adapter says. It may leave a narrower scope of a wider one.
     allowed = app_settings.with_implied(approved)

@@ -13,6 +13,7 @@ from mcp_oidc.conf import app_settings
 from mcp_oidc.core import audit
 from mcp_oidc.core.clock import Now, from_now
 from mcp_oidc.core.encryption import Undecryptable, decrypt, encrypt
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.models import SigningKey
 from mcp_oidc.protocol.jwks import SigningJwk
 
@@ -97,7 +98,7 @@ def keep_key(key: SigningJwk, *, follows: str, delay: int) -> None:
         activates_at=from_now(delay),
     )
     detail = {"kid": key.kid, "algorithm": key.algorithm, "signs_in_seconds": delay}
-    audit.record("key.published", "allowed", detail=detail)
+    audit.record(Kind.KEY_PUBLISHED, Outcome.ALLOWED, detail=detail)
 
 
 def open_key(row: SigningKey) -> SigningJwk | None:

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from mcp_oidc.core import audit
 from mcp_oidc.core.clock import Now
 from mcp_oidc.core.conflicts import retry_conflicts
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.kept_keys import KeptKey, KeyState, keep_key, kept_keys, open_key
 from mcp_oidc.core.keys import forget_keys
 from mcp_oidc.models import SigningKey
@@ -68,7 +69,7 @@ def replace_keys(key: SigningJwk) -> list[str]:
         # Again the first of all: a process that has just found none, and makes one, must not put its own beside it.
         keep_key(key, follows="", delay=0)
         dropped = [each.row.kid for each in kept]
-        audit.record("key.compromised", "revoked", detail={"kid": key.kid, "dropped": dropped})
+        audit.record(Kind.KEY_COMPROMISED, Outcome.REVOKED, detail={"kid": key.kid, "dropped": dropped})
         return dropped
 
     return _in_turn(drop_others)
@@ -77,7 +78,19 @@ def replace_keys(key: SigningJwk) -> list[str]:
 def delete_expired_keys() -> int:
     """Delete keys that nobody needs any more. Returns how many."""
     expired = [each.row.pk for each in kept_keys() if each.is_deletable]
-    return SigningKey.objects.filter(pk__in=expired).delete()[0]
+    return _delete_keys(expired)
+
+
+@retry_conflicts
+def _delete_keys(keys: list[int]) -> int:
+    with transaction.atomic():
+        # Locked, so that two cleanups at once tell of each key once.
+        rows = SigningKey.objects.select_for_update().filter(pk__in=keys).order_by("pk")
+        kids = list(rows.values_list("kid", flat=True))
+        deleted, _ = SigningKey.objects.filter(kid__in=kids).delete()
+        for kid in kids:
+            audit.record(Kind.KEY_DELETED, Outcome.REVOKED, detail={"kid": kid})
+    return deleted
 
 
 def _in_turn(decide: Callable[[list[KeptKey]], T]) -> T:

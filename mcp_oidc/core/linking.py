@@ -11,10 +11,10 @@ from django.core.exceptions import FieldDoesNotExist
 
 from mcp_oidc.adapter import get_adapter
 from mcp_oidc.core import audit
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.errors import AccessDenied
 from mcp_oidc.models import Identity
 
-LINKED = "login.linked"
 # More accounts than this of one address are several in any case.
 _MAX_ACCOUNTS = 50
 
@@ -37,11 +37,11 @@ def find_account(provider: str, claims: Mapping[str, Any], *, caller: audit.Call
     if not accounts:
         return None
     if len(accounts) > 1:
-        audit.record(LINKED, "refused", reason="several accounts have the address", caller=caller)
+        audit.record(Kind.LOGIN_LINKED, Outcome.REFUSED, reason="several accounts have the address", caller=caller)
         return None
     objection = _objection(accounts[0], provider, claims)
     if objection:
-        audit.record(LINKED, "refused", reason=objection, user=accounts[0], caller=caller)
+        audit.record(Kind.LOGIN_LINKED, Outcome.REFUSED, reason=objection, user=accounts[0], caller=caller)
         return None
     return accounts[0]
 

@@ -16,6 +16,7 @@ from mcp_oidc.core import audit
 from mcp_oidc.core.cleanup import delete_clients, never_used_clients
 from mcp_oidc.core.clients import clients
 from mcp_oidc.core.clock import from_now
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.errors import AccessDenied, TooManyRequests
 from mcp_oidc.models import AbstractClient, ClientHost, Event
 from mcp_oidc.protocol.client_metadata import ClientMetadata
@@ -23,8 +24,7 @@ from mcp_oidc.protocol.client_metadata import ClientMetadata
 HOUR = 3600
 # So many identical registrations an hour from one address let those that are older than an hour be forgotten.
 MAX_TWINS = 10
-_REGISTERED = "client.registered"
-_COUNTED = (_REGISTERED, "client.changed")
+_COUNTED = (Kind.CLIENT_REGISTERED, Kind.CLIENT_CHANGED)
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,16 @@ def admit(metadata: ClientMetadata, *, is_new: bool, caller: audit.Caller) -> No
     load = _recent_load(metadata, caller)
     _require_room(load, caller)
     if _is_blocked(metadata):
-        audit.record(
-            _REGISTERED, "refused", reason="client blocked", caller=caller, detail={"client_name": metadata.name}
-        )
+        tell_refusal(metadata, "client blocked", caller=caller)
         raise AccessDenied(gettext_noop("An administrator of this server has blocked the client."))
     if is_new and load.twins and load.twins % MAX_TWINS == 0:
         _forget_twins(metadata, caller)
+
+
+def tell_refusal(metadata: ClientMetadata, reason: str, *, caller: audit.Caller) -> None:
+    """Record that a registration was refused. It counts for the limits, so strangers cannot fill the audit."""
+    detail = {"client_name": metadata.name[:255]}
+    audit.record(Kind.CLIENT_REGISTERED, Outcome.REFUSED, reason=reason, caller=caller, detail=detail)
 
 
 def _recent_load(metadata: ClientMetadata, caller: audit.Caller) -> _Load:
@@ -61,7 +65,7 @@ def _recent_load(metadata: ClientMetadata, caller: audit.Caller) -> _Load:
         kind__in=_COUNTED, created_at__gt=from_now(-HOUR), client__last_used_at=None
     )
     here = Q(address=caller.address)
-    twins = Q(here, kind=_REGISTERED, client__metadata_digest=metadata.digest)
+    twins = Q(here, kind=Kind.CLIENT_REGISTERED, client__metadata_digest=metadata.digest)
     counts = recent.aggregate(
         total=Count("pk"),
         here=Count("pk", filter=here),
@@ -100,5 +104,5 @@ def _forget_twins(metadata: ClientMetadata, caller: audit.Caller) -> None:
     # Twins get a client each, even where both are public: with one id for two installations, the management token of
     # either would rule the other, and what a user approved for one would be remembered for the other. Those that
     # nobody used are forgotten instead, but not while their users may still be logging in.
-    registered_here = Event.objects.filter(kind=_REGISTERED, client=OuterRef("pk"), address=caller.address)
+    registered_here = Event.objects.filter(kind=Kind.CLIENT_REGISTERED, client=OuterRef("pk"), address=caller.address)
     delete_clients(never_used_clients(HOUR).filter(Exists(registered_here), metadata_digest=metadata.digest))

@@ -17,6 +17,7 @@ from mcp_oidc.core.abandoned_tokens import announce_deletion
 from mcp_oidc.core.clock import Now
 from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.endings import end_all, end_connections
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.models import AbstractClient, Connection, Consent, Identity
 
@@ -37,7 +38,7 @@ def block_client(client: AbstractClient, *, caller: audit.Caller = audit.NOBODY)
     """Let a client do nothing any more, until it is unblocked, and end what it has."""
     # By itself: nothing of the client is taken from here on, and a transaction that held its row while it waits for its
     # connections would meet the redemption of a code in a deadlock on MariaDB.
-    _decide_trust(client, AbstractClient.Trust.BLOCKED, "client.blocked", "revoked", caller)
+    _decide_trust(client, AbstractClient.Trust.BLOCKED, Kind.CLIENT_BLOCKED, Outcome.REVOKED, caller)
     revoke_client(client, "client_blocked", caller=caller)
 
 
@@ -45,7 +46,7 @@ def unblock_client(client: AbstractClient, *, caller: audit.Caller = audit.NOBOD
     """Let a blocked client begin anew: its users approve it again."""
     # What had begun when it was blocked, and came to be afterwards.
     end_connections(Q(client=client), "client_blocked", caller=caller)
-    _decide_trust(client, AbstractClient.Trust.NONE, "client.unblocked", "allowed", caller)
+    _decide_trust(client, AbstractClient.Trust.NONE, Kind.CLIENT_UNBLOCKED, Outcome.ALLOWED, caller)
 
 
 def delete_client(client: AbstractClient, *, caller: audit.Caller = audit.NOBODY) -> None:
@@ -72,7 +73,7 @@ def revoke_consent(consent: Consent, *, caller: audit.Caller = audit.NOBODY) -> 
         # In the order in which the rows of a user go who is deleted.
         ended = end_connections(same, "consent_revoked", caller=caller)
         if Consent.objects.filter(pk=consent.pk).delete()[0]:
-            audit.record("consent.revoked", "revoked", user=consent.user, client=consent.client, caller=caller)
+            audit.record(Kind.CONSENT_REVOKED, Outcome.REVOKED, user=consent.user, client=consent.client, caller=caller)
     return ended
 
 
@@ -86,7 +87,7 @@ def disconnect(user: AbstractBaseUser, client: AbstractClient, *, caller: audit.
     with transaction.atomic():
         ended = end_connections(which, reason, caller=caller)
         if Consent.objects.filter(which).delete()[0]:
-            audit.record("consent.revoked", "revoked", reason=reason, user=user, client=client, caller=caller)
+            audit.record(Kind.CONSENT_REVOKED, Outcome.REVOKED, reason=reason, user=user, client=client, caller=caller)
     return ended
 
 
@@ -99,7 +100,7 @@ def revoke_user(user: AbstractBaseUser, reason: str, *, caller: audit.Caller = a
         forgotten, _ = Consent.objects.filter(which).delete()
         if ended or forgotten:
             detail = {"connections": ended}
-            audit.record("user.revoked", "revoked", reason=reason, user=user, caller=caller, detail=detail)
+            audit.record(Kind.USER_REVOKED, Outcome.REVOKED, reason=reason, user=user, caller=caller, detail=detail)
     return ended
 
 
@@ -112,7 +113,7 @@ def revoke_deleted_user(user: AbstractBaseUser) -> None:
     identities = Identity.objects.filter(user=user.pk)
     announce_deletion(identities)
     for subject in identities.values_list("subject", flat=True):
-        audit.record("user.deleted", "revoked", subject=str(subject))
+        audit.record(Kind.USER_DELETED, Outcome.REVOKED, subject=str(subject))
 
 
 @retry_conflicts
@@ -127,7 +128,7 @@ def revoke_identity(identity_id: int, reason: str, *, caller: audit.Caller = aud
 
 @retry_conflicts
 def _decide_trust(
-    client: AbstractClient, trust: AbstractClient.Trust, kind: str, outcome: str, caller: audit.Caller
+    client: AbstractClient, trust: AbstractClient.Trust, kind: Kind, outcome: Outcome, caller: audit.Caller
 ) -> None:
     with transaction.atomic():
         client.trust = trust
@@ -142,7 +143,7 @@ def _bury(client: AbstractClient, caller: audit.Caller) -> None:
         living = type(client)._default_manager.filter(pk=client.pk, deleted_at=None)
         if living.update(deleted_at=Now()):
             forget_living()
-            audit.record("client.deleted", "revoked", client=client, caller=caller)
+            audit.record(Kind.CLIENT_DELETED, Outcome.REVOKED, client=client, caller=caller)
 
 
 @retry_conflicts
@@ -155,4 +156,4 @@ def _forget_approvals(client: AbstractClient, reason: str, caller: audit.Caller)
     with transaction.atomic():
         Consent.objects.filter(client=client).delete()
         detail = {"connections": Connection.objects.filter(client=client, revoked_at=None).count()}
-        audit.record("client.revoked", "revoked", reason=reason, client=client, caller=caller, detail=detail)
+        audit.record(Kind.CLIENT_REVOKED, Outcome.REVOKED, reason=reason, client=client, caller=caller, detail=detail)

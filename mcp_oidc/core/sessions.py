@@ -26,6 +26,7 @@ from mcp_oidc.core.batches import BATCH_SIZE
 from mcp_oidc.core.clock import Now, from_now
 from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.encryption import Undecryptable, decrypt, encrypt
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.models import Identity, LoginSession
 
 logger = logging.getLogger("mcp_oidc")
@@ -115,7 +116,9 @@ def end_sessions(which: Q, reason: str, *, caller: audit.Caller = audit.NOBODY) 
         ended = list(ending.select_related("identity__user"))
         for row in ended:
             detail = {"provider": row.identity.provider}
-            audit.record("logout", "revoked", reason=reason, user=row.identity.user, caller=caller, detail=detail)
+            audit.record(
+                Kind.LOGOUT, Outcome.REVOKED, reason=reason, user=row.identity.user, caller=caller, detail=detail
+            )
         transaction.on_commit(lambda: _forget(ended), robust=True)
     return len(ended)
 

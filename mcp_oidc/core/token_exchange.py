@@ -13,6 +13,7 @@ from django.utils import timezone
 from mcp_oidc.core import audit
 from mcp_oidc.core.clock import from_now
 from mcp_oidc.core.conflicts import retry_conflicts
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.introspection import is_served
 from mcp_oidc.core.keys import find_key
 from mcp_oidc.core.upstream_tokens import IdpTokens
@@ -30,7 +31,6 @@ from mcp_oidc.protocol.access_tokens import AccessTokenClaims, verify_access_tok
 from mcp_oidc.protocol.scopes import format_scope
 from mcp_oidc.protocol.token_exchange import ExchangedToken, ExchangeRequest
 
-EVENT = "idp_token.exchanged"
 # Seconds. A resource server in another language may ask at each call: one event of each connection tells as much.
 EVENT_INTERVAL = 3600
 
@@ -97,11 +97,20 @@ def _seconds_left(tokens: IdpTokens) -> int | None:
 
 @retry_conflicts
 def _record(principal: Principal, client: AbstractClient, caller: audit.Caller) -> None:
-    told = Event.objects.filter(connection_id=principal.connection_id, kind=EVENT, client_id=client.pk)
+    told = Event.objects.filter(
+        connection_id=principal.connection_id, kind=Kind.IDP_TOKEN_EXCHANGED, client_id=client.pk
+    )
     if told.filter(created_at__gt=from_now(-EVENT_INTERVAL)).exists():
         return
     # Its row need not be loaded for what the event takes from it.
     connection = Connection(pk=principal.connection_id, user_id=principal.user_id, subject=principal.subject)
     detail = {"resource": principal.resource, "client_id": principal.client_id}
     with transaction.atomic():
-        audit.record(EVENT, "allowed", client=client, connection=connection, caller=caller, detail=detail)
+        audit.record(
+            Kind.IDP_TOKEN_EXCHANGED,
+            Outcome.ALLOWED,
+            client=client,
+            connection=connection,
+            caller=caller,
+            detail=detail,
+        )

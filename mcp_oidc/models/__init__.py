@@ -9,6 +9,7 @@ from mcp_oidc.models.hosts import ClientHost
 from mcp_oidc.models.identities import Identity, IdpTokenSet, LoginAttempt
 from mcp_oidc.models.keys import SigningKey
 from mcp_oidc.models.sessions import LoginSession
+from mcp_oidc.models.tallies import HourlyCount
 
 __all__ = [
     "AbstractClient",
@@ -17,6 +18,7 @@ __all__ = [
     "Connection",
     "Consent",
     "Event",
+    "HourlyCount",
     "Identity",
     "IdpTokenSet",
     "LoginAttempt",

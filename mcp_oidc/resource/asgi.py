@@ -111,8 +111,9 @@ class BearerMiddleware:
 
 
 def _bad_host() -> Refusal:
-    body = json.dumps(InvalidRequest("The Host header is not one of this server.").as_dict()).encode()
-    return Refusal(400, {"Content-Type": "application/json", "Cache-Control": "no-store"}, body)
+    error = InvalidRequest("The Host header is not one of this server.")
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Refusal(400, headers, json.dumps(error.as_dict()).encode(), error.code)
 
 
 async def _send_refusal(refusal: Refusal, send: Send) -> None:

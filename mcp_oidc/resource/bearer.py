@@ -12,8 +12,10 @@ from functools import cached_property, partial
 from django.conf import settings as django_settings
 
 from mcp_oidc.conf import Resource, app_settings
+from mcp_oidc.core.event_kinds import Count
 from mcp_oidc.core.keys import UnknownKey
 from mcp_oidc.core.recent import Recent
+from mcp_oidc.core.tallies import count
 from mcp_oidc.core.verification import Principal, averify_access_token, verify_access_token
 from mcp_oidc.errors import (
     BearerError,
@@ -101,7 +103,11 @@ def require_origin(origin: str | None, endpoint: Endpoint) -> None:
 def refuse(error: Refusable, endpoint: Endpoint) -> Refusal:
     """The answer to a request that ended in `error`."""
     resource = endpoint.resource
-    return make_refusal(error, resource=resource.identifier, metadata_url=resource.metadata_url, scopes=endpoint.scopes)
+    refusal = make_refusal(
+        error, resource=resource.identifier, metadata_url=resource.metadata_url, scopes=endpoint.scopes
+    )
+    count(Count.RESOURCE_REFUSED, refusal.reason)
+    return refusal
 
 
 def challenge(error: BearerError | InvalidRequest, endpoint: Endpoint) -> str:

@@ -13,6 +13,7 @@ from mcp_oidc.errors import (
     InsufficientScope,
     InvalidRequest,
     InvalidToken,
+    MissingToken,
     OAuthError,
     TemporarilyUnavailable,
     UpstreamLoginRequired,
@@ -29,11 +30,12 @@ REFUSABLE = (OAuthError, UpstreamLoginRequired, UpstreamUnavailable)
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer without the protected thing in it."""
+    """An answer without the protected thing in it. `reason` is for counting: the error's code, or `missing_token`."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    reason: str
 
 
 def make_refusal(error: Refusable, *, resource: str, metadata_url: str, scopes: tuple[str, ...]) -> Refusal:
@@ -47,7 +49,9 @@ def make_refusal(error: Refusable, *, resource: str, metadata_url: str, scopes: 
         headers["WWW-Authenticate"] = challenge_for(error, metadata_url=metadata_url, scopes=scopes)
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    return Refusal(error.status, headers, json.dumps(error.as_dict()).encode())
+    # The first call of every client comes without a token, which is no trouble.
+    reason = "missing_token" if isinstance(error, MissingToken) else error.code
+    return Refusal(error.status, headers, json.dumps(error.as_dict()).encode(), reason)
 
 
 def foreign_origin() -> AccessDenied:

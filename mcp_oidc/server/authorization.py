@@ -24,6 +24,7 @@ from mcp_oidc.core.approvals import Approval
 from mcp_oidc.core.audit import Caller, record
 from mcp_oidc.core.clients import find_redirect_uri
 from mcp_oidc.core.consents import is_consent_needed, remember_consent
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.resources import find_resource, scopes_to_grant
 from mcp_oidc.errors import (
     AccessDenied,
@@ -45,7 +46,7 @@ from mcp_oidc.server.renewed_login import FORCING, has_to_log_in_again, url_afte
 from mcp_oidc.server.validator import AuthorizationCore, ConnectionValidator
 from mcp_oidc.upstream.failures import failure_page, take_login_failure
 from mcp_oidc.upstream.login import redirect_to_login
-from mcp_oidc.upstream.session import current_login
+from mcp_oidc.upstream.session import Login, current_login
 from mcp_oidc.upstream.views import for_people
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class AuthorizationView(BaseAuthorizationView):  # type: ignore[misc]  # DOT is 
         login = current_login(request)
         if login is None or has_to_log_in_again(login, asked, params):
             return _to_login(request, params, asked)
-        scopes = get_adapter().authorize_connection(login.user, client, scopes_to_grant(asked.scopes, resource))
+        scopes = _permitted(request, login, client, scopes_to_grant(asked.scopes, resource))
         ask = Ask(client, asked, resource, scopes, login)
         return self._hear(request, ask) if request.method == "POST" else self._put(request, ask)
 
@@ -114,7 +115,7 @@ class AuthorizationView(BaseAuthorizationView):  # type: ignore[misc]  # DOT is 
             scopes=ask.scopes,
         )
         if not needed and "consent" not in ask.request.prompt:
-            return self._approve(request, ask)
+            return self._approve(request, ask, was_asked=False)
         if "none" in ask.request.prompt:
             raise ConsentRequired("The user has to approve this first.")
         return render_consent(request, ask)
@@ -125,7 +126,7 @@ class AuthorizationView(BaseAuthorizationView):  # type: ignore[misc]  # DOT is 
         if request.POST.get("identity") != str(ask.login.identity.subject) or decision not in ("allow", "deny"):
             return render_consent(request, ask)
         if decision == "deny":
-            record("consent", "refused", user=ask.login.user, client=ask.client, caller=Caller.of(request))
+            _tell_refusal(request, ask.login, ask.client, "denied by the user")
             raise AccessDenied("The user said no.")
         remember_consent(
             ask.login.user,
@@ -133,10 +134,11 @@ class AuthorizationView(BaseAuthorizationView):  # type: ignore[misc]  # DOT is 
             redirect_uri=ask.request.redirect_uri,
             resource=ask.resource.identifier,
             scopes=ask.scopes,
+            caller=Caller.of(request),
         )
-        return self._approve(request, ask)
+        return self._approve(request, ask, was_asked=True)
 
-    def _approve(self, request: HttpRequest, ask: Ask) -> HttpResponseBase:
+    def _approve(self, request: HttpRequest, ask: Ask, *, was_asked: bool) -> HttpResponseBase:
         approval = Approval(
             user=ask.login.user,
             identity=ask.login.identity,
@@ -147,6 +149,7 @@ class AuthorizationView(BaseAuthorizationView):  # type: ignore[misc]  # DOT is 
             authenticated_at=ask.login.authenticated_at,
             idp_session=ask.login.idp_session,
             login_session=ask.login.session,
+            was_asked=was_asked,
         )
         answer: dict[str, str] = {}
         credentials = {"approval": approval, "caller": Caller.of(request), "answer": answer}
@@ -156,6 +159,19 @@ class AuthorizationView(BaseAuthorizationView):  # type: ignore[misc]  # DOT is 
 
 
 authorize = for_people(AuthorizationView.as_view())
+
+
+def _permitted(request: HttpRequest, login: Login, client: AbstractClient, scopes: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return get_adapter().authorize_connection(login.user, client, scopes)
+    except AccessDenied:
+        _tell_refusal(request, login, client, "refused by the adapter")
+        raise
+
+
+def _tell_refusal(request: HttpRequest, login: Login, client: AbstractClient, reason: str) -> None:
+    caller = Caller.of(request)
+    record(Kind.CONSENT, Outcome.REFUSED, reason=reason, user=login.user, client=client, caller=caller)
 
 
 def _log_in_first(request: HttpRequest, pairs: list[tuple[str, str]]) -> HttpResponseBase:

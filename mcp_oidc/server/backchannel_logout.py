@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 
 from mcp_oidc.core.audit import Caller
+from mcp_oidc.core.event_kinds import Count
 from mcp_oidc.errors import InvalidRequest
 from mcp_oidc.protocol.forms import MAX_FORM_BYTES, parse_form
 from mcp_oidc.server.client_requests import FORM
@@ -12,7 +13,7 @@ from mcp_oidc.server.responses import endpoint, json_response, read_body
 from mcp_oidc.upstream.backchannel import accept_logout
 
 
-@endpoint("POST")
+@endpoint("POST", counted_as=Count.LOGOUT_REFUSED)
 def backchannel_logout(request: HttpRequest) -> HttpResponse:
     """End the sessions and connections of whom the `logout_token` names; nothing else of the form is looked at."""
     params = parse_form(read_body(request, content_type=FORM, limit=MAX_FORM_BYTES))

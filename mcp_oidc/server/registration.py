@@ -11,14 +11,15 @@ from mcp_oidc.conf import app_settings, issuer_of
 from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.clients import Registration
 from mcp_oidc.core.clients import register as register_client
-from mcp_oidc.core.registration_limits import admit
+from mcp_oidc.core.event_kinds import Count
+from mcp_oidc.core.registration_limits import admit, tell_refusal
 from mcp_oidc.errors import AccessDenied, InvalidClientMetadata, InvalidRequest
 from mcp_oidc.protocol.client_metadata import ClientMetadata, parse_client_metadata
 from mcp_oidc.protocol.forms import MAX_JSON_BYTES, parse_json_object
 from mcp_oidc.server.responses import endpoint, json_response, read_body
 
 
-@endpoint("POST")
+@endpoint("POST", counted_as=Count.REGISTRATION_REFUSED)
 def register(request: HttpRequest) -> HttpResponse:
     """Register a client and tell it its id, and its secret once."""
     require_open()
@@ -46,7 +47,11 @@ def admitted_metadata(request: HttpRequest, document: dict[str, Any], *, is_new:
     """What a client wants to register, once the server and the project have agreed to it. Raises `OAuthError`."""
     metadata = parse_client_metadata(document, private_schemes=app_settings.REDIRECT_SCHEMES)
     admit(metadata, is_new=is_new, caller=Caller.of(request))
-    get_adapter().authorize_registration(request, metadata)
+    try:
+        get_adapter().authorize_registration(request, metadata)
+    except AccessDenied:
+        tell_refusal(metadata, "refused by the adapter", caller=Caller.of(request))
+        raise
     return metadata
 
 

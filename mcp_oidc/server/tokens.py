@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from mcp_oidc.conf import issuer_of
 from mcp_oidc.core.audit import Caller
+from mcp_oidc.core.event_kinds import Count
 from mcp_oidc.core.issuing import CodeRequest, RefreshRequest, redeem_code, refresh
 from mcp_oidc.core.token_exchange import exchange
 from mcp_oidc.core.token_sets import TokenSet
@@ -31,7 +32,7 @@ from mcp_oidc.upstream.revalidation import revalidate
 _Issue = Callable[[ClientRequest, str, Caller], TokenSet | ExchangedToken]
 
 
-@endpoint("POST")
+@endpoint("POST", counted_as=Count.TOKEN_REFUSED)
 def token(request: HttpRequest) -> HttpResponse:
     """Exchange a code, a refresh token or, for a resource server, an access token that came to it."""
     asked = parse_client_request(request)

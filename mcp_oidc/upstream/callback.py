@@ -13,6 +13,7 @@ from django.urls import reverse
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView
 
 from mcp_oidc.core.audit import Caller, record
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.logins import PendingLogin, take_login
 from mcp_oidc.errors import AccessDenied, OAuthError, ServerError, UpstreamError, UpstreamRefused
 from mcp_oidc.upstream.backend import LoginCode, login_of
@@ -114,7 +115,7 @@ def _authenticate(
         user = auth.authenticate(request, login_code=login_code)
     except UpstreamError as error:
         logger.warning("a login at the identity provider failed: %s", error)
-        record("login", "refused", reason=str(error), caller=Caller.of(request))
+        record(Kind.LOGIN, Outcome.REFUSED, reason=str(error), caller=Caller.of(request))
         raise oauth_error_for(error) from None
     if user is None:
         raise ServerError("The server is not set up for logins.", log="UpstreamBackend is no AUTHENTICATION_BACKEND")

@@ -120,3 +120,20 @@ def test_users_who_are_deleted_in_their_list_leave_their_events(
     assert living() == [bystander.connection]
     event = Event.objects.get(kind="user.deleted")
     assert (event.subject, event.user_id) == (opened.connection.subject, None)
+
+
+@pytest.mark.requirement("admin-is-recorded")
+def test_operator_who_edits_a_user_in_the_admin_is_recorded(admin_browser: Browser, user: AbstractBaseUser) -> None:
+    form = {"username": "alice", "date_joined_0": "2030-01-01", "date_joined_1": "00:00:00", "is_staff": "on"}
+    response = admin_browser.post(page_url(user), form)
+    assert response.status_code == 302
+    event = Event.objects.get(kind="user.changed")
+    assert (event.user_id, event.outcome) == (user.pk, "allowed")
+    assert event.detail["operator"] == admin_browser.session["_auth_user_id"]
+    assert {"Active", "Staff status", "Email address"} <= set(event.detail["changed"])
+    assert "alice@example.com" not in str(event.detail)
+
+
+def test_action_on_a_user_is_no_edit(admin_browser: Browser, user: AbstractBaseUser) -> None:
+    decide(admin_browser, "end_connections", user)
+    assert not Event.objects.filter(kind="user.changed").exists()

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from mcp_oidc import signals
 from mcp_oidc.core.audit import Caller, record
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.models import AbstractClient, Event
 from tests.factories import Opened
 
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.django_db
 )
 def test_address_of_any_form_is_kept_or_left_out(rf: RequestFactory, address: str, expected: str | None) -> None:
     caller = Caller.of(rf.get("/", REMOTE_ADDR=address))
-    record("test", "allowed", caller=caller)
+    record(Kind.CLIENT_CHANGED, Outcome.ALLOWED, caller=caller)
     for kept in (caller.address, Event.objects.get().address):
         # One address has several spellings.
         assert (kept and ip_address(kept)) == (expected and ip_address(expected))
@@ -52,13 +53,20 @@ def test_agent_is_cut_and_printable(rf: RequestFactory) -> None:
     caller = Caller.of(rf.get("/", headers={"User-Agent": "a\0b\x1b[31m\u00e9\r\n" + "x" * 1000}))
     assert caller.agent.startswith("a?b?[31m")
     assert len(caller.agent) == 255
-    record("test", "allowed", caller=caller)
+    record(Kind.CLIENT_CHANGED, Outcome.ALLOWED, caller=caller)
     assert Event.objects.get().agent == caller.agent
 
 
 def test_event_of_a_connection_names_its_user_and_client(opened: Opened, caller: Caller) -> None:
     Event.objects.all().delete()
-    record("test", "allowed", reason="r" * 300, connection=opened.connection, caller=caller, detail={"a": 1})
+    record(
+        Kind.CLIENT_CHANGED,
+        Outcome.ALLOWED,
+        reason="r" * 300,
+        connection=opened.connection,
+        caller=caller,
+        detail={"a": 1},
+    )
     event = Event.objects.get()
     assert (event.user_id, event.client_id) == (opened.connection.user_id, opened.client.pk)
     assert (event.connection_id, event.subject) == (opened.connection.pk, opened.connection.subject)
@@ -67,17 +75,17 @@ def test_event_of_a_connection_names_its_user_and_client(opened: Opened, caller:
 
 
 def test_event_outlives_what_it_tells_of(opened: Opened, user: AbstractBaseUser) -> None:
-    record("test", "allowed", connection=opened.connection, client=opened.client)
+    record(Kind.CLIENT_CHANGED, Outcome.ALLOWED, connection=opened.connection, client=opened.client)
     user.delete()
     opened.client.delete()
-    event = Event.objects.get(kind="test")
+    event = Event.objects.get(kind="client.changed")
     assert (event.user_id, event.client_id, event.client_name) == (None, None, "Test client")
     assert event.connection_id == opened.connection.pk
 
 
 def test_operator_of_the_admin_is_kept(public_client: AbstractClient) -> None:
-    record("test", "allowed", client=public_client, caller=Caller(operator="7"), detail={"a": 1})
-    assert Event.objects.get(kind="test").detail == {"a": 1, "operator": "7"}
+    record(Kind.CLIENT_CHANGED, Outcome.ALLOWED, client=public_client, caller=Caller(operator="7"), detail={"a": 1})
+    assert Event.objects.get(kind="client.changed").detail == {"a": 1, "operator": "7"}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -91,18 +99,18 @@ def test_signal_and_log_line_follow_the_commit(caplog: pytest.LogCaptureFixture)
     try:
         with caplog.at_level(logging.INFO, "mcp_oidc.audit"):
             with transaction.atomic():
-                record("test", "refused", reason="because")
+                record(Kind.LOGIN, Outcome.REFUSED, reason="because")
                 assert heard == []
-            assert "test refused" in caplog.text
+            assert "login refused" in caplog.text
             with transaction.atomic():
-                record("undone", "allowed")
+                record(Kind.LOGOUT, Outcome.REVOKED)
                 transaction.set_rollback(True)
     finally:
         signals.event_recorded.disconnect(hear)
     (event,) = heard
-    assert (event.kind, event.outcome, event.reason) == ("test", "refused", "because")
+    assert (event.kind, event.outcome, event.reason) == ("login", "refused", "because")
     assert timezone.now() - event.created_at < timedelta(seconds=60)
-    assert "undone" not in caplog.text
+    assert "logout" not in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)
@@ -112,7 +120,7 @@ def test_receiver_that_fails_undoes_nothing() -> None:
 
     signals.event_recorded.connect(fail)
     try:
-        record("test", "allowed")
+        record(Kind.CLIENT_CHANGED, Outcome.ALLOWED)
     finally:
         signals.event_recorded.disconnect(fail)
-    assert Event.objects.filter(kind="test").exists()
+    assert Event.objects.filter(kind="client.changed").exists()

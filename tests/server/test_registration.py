@@ -235,6 +235,20 @@ def test_adapter_may_refuse_a_client(client: Client) -> None:
         assert register(client, client_name="good").status_code == 201
     assert refused == {"error": "access_denied", "error_description": "Not you."}
     assert clients().count() == 1
+    event = Event.objects.get(kind="client.registered", outcome="refused")
+    assert (event.reason, event.detail, event.address) == (
+        "refused by the adapter",
+        {"client_name": "bad"},
+        "127.0.0.1",
+    )
+
+
+def test_refused_registrations_count_for_the_limit_so_that_they_cannot_fill_the_audit(client: Client) -> None:
+    limited = {"ISSUER": ISSUER, "ADAPTER": Choosy, "REGISTRATIONS_PER_ADDRESS": 2}
+    with override_settings(MCP_OIDC=limited):
+        answers = [register(client, client_name="bad").status_code for _ in range(4)]
+    assert answers == [403, 403, 429, 429]
+    assert Event.objects.count() == 2
 
 
 def test_registration_is_audited_with_where_it_came_from(client: Client) -> None:

@@ -170,7 +170,7 @@ WAYS = {
         ("user.revoked",),
     ),
     "admin: user": Way(operate("end_connections", lambda world: world.alice), "revoked_by_admin", ("user.revoked",)),
-    "admin: user made inactive": Way(deactivate_in_admin, "user_inactive", ("user.revoked",)),
+    "admin: user made inactive": Way(deactivate_in_admin, "user_inactive", ("user.changed", "user.revoked")),
     "admin: user deleted": Way(
         lambda world: world.admin.post(delete_url(world.alice), {"post": "yes"}), "user_deleted", ("user.deleted",)
     ),
@@ -278,12 +278,12 @@ def test_refresh_token_that_is_replayed_is_told_of(
 
 
 def assert_told_of(connection: Connection, reason: str, caplog: pytest.LogCaptureFixture) -> None:
-    """An event with the caller, and a line in the log that names them and no token."""
+    """An event with the caller, and lines in the log that name the connection: what was tried, and what it ended."""
     event = Event.objects.get(kind="connection.revoked")
     assert (event.connection_id, event.reason, event.address) == (connection.pk, reason, "127.0.0.1")
-    (line,) = [record for record in caplog.records if record.name == "mcp_oidc.audit"]
-    said = vars(line)
-    assert (said["event"], said["reason"], said["connection_id"]) == ("connection.revoked", reason, str(connection.pk))
+    lines = [vars(record) for record in caplog.records if record.name == "mcp_oidc.audit"]
+    assert [line["event"] for line in lines] == ["connection.replayed", "connection.revoked"]
+    assert {(line["reason"], line["connection_id"]) for line in lines} == {(reason, str(connection.pk))}
 
 
 @pytest.mark.requirement("admin-tombstone")

@@ -17,7 +17,8 @@ class Command(BaseCommand):
     help = (
         "Delete registered clients that are not used any more (CLIENT_UNUSED_LIFETIME, CLIENT_LIFETIME), clients whose "
         "metadata document has expired, connections a week after their end, signing keys a day after their last "
-        "token has expired, and what is left of logins, logouts and client assertions. Clients that somebody is "
+        "token has expired, events of the audit that are older than EVENT_LIFETIME, and what is left of logins, "
+        "logouts and client assertions. Clients that somebody is "
         "connected with, that were added by hand, or that an operator trusts or blocks stay. Tokens of the identity "
         "provider whose user has no connection any more are revoked there. Run it daily, or hourly on a busy server."
     )
