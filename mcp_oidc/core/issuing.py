@@ -73,6 +73,7 @@ def redeem_code(request: CodeRequest, client: AbstractClient, *, issuer: str, ca
     _require_code_binding(connection, request)
     _require_alive(snapshot, _BAD_CODE, caller)
     if connection.generation > 0:
+        audit.record("connection.replayed", "refused", reason="code_reused", connection=connection, caller=caller)
         revoke_connection(connection.pk, "code_reused", caller=caller)
         raise InvalidGrant(_BAD_CODE, log="authorization code used twice")
     # Before the code is used up, so that trouble with a key or in the adapter costs the client nothing.
@@ -151,8 +152,12 @@ def _may_retry(snapshot: Snapshot) -> bool:
 def _refuse_replay(token: OpaqueToken, snapshot: Snapshot, caller: audit.Caller) -> None:
     is_previous = token.generation == snapshot.connection.generation - 1
     superseded = snapshot.since_rotation if is_previous else snapshot.since_previous_rotation
-    if superseded > STRAGGLER and app_settings.REFRESH_TOKEN_REPLAY == "revoke":  # noqa: S105  # the name of a policy
-        revoke_connection(snapshot.connection.pk, "refresh_token_replayed", caller=caller)
+    if superseded <= STRAGGLER:
+        return
+    reason = "refresh_token_replayed"
+    audit.record("connection.replayed", "refused", reason=reason, connection=snapshot.connection, caller=caller)
+    if app_settings.REFRESH_TOKEN_REPLAY == "revoke":  # noqa: S105  # the name of a policy
+        revoke_connection(snapshot.connection.pk, reason, caller=caller)
 
 
 def _authentic(text: str, kind: Kind, client: AbstractClient, refusal: str) -> tuple[OpaqueToken, Snapshot]:
