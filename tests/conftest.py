@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from hypothesis import settings as hypothesis_settings
 from joserfc.jwk import Key, import_key
 
-from mcp_oidc.core import checked_tokens, clients, keys, living_cache, outages
+from mcp_oidc.core import checked_tokens, clients, keys, living_cache, outages, tallies
 from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.clients import Registration
 from mcp_oidc.core.identities import local_identity
@@ -71,6 +71,14 @@ def _patience() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _tallies_on_demand() -> Iterator[None]:
+    """What one test counted is not written in the middle of another, but where a test flushes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tallies, "FLUSH_SECONDS", 3600.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _light_flushes() -> Iterator[None]:
     """After a test that commits Django empties all tables, and makes content types and permissions anew: they stay."""
     kept = {"django_content_type", "auth_permission"}
@@ -108,6 +116,7 @@ def _nothing_goes_on() -> Iterator[None]:
     yield
     assert wait_for_revocations(30)
     assert revalidation.wait_for_answers(30)
+    tallies.forget_counts()
 
 
 @pytest.fixture

@@ -186,6 +186,11 @@ CORE = [
     Requirement("primary-database", "DESIGN.md 1", "What decides is read from the database that is written to."),
     Requirement("no-forwarded-headers", "DESIGN.md 5", "No forwarded header is believed."),
     Requirement("few-statements", "DESIGN.md 1", "A refresh takes three statements, a verification one."),
+    Requirement(
+        "tallies",
+        "issue 7",
+        "What happens in an hour is counted without a statement in any request, and read without counting events.",
+    ),
 ]
 
 SERVER: list[Requirement] = [

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from mcp_oidc import signals
+from mcp_oidc.core import tallies
 from mcp_oidc.core.clock import Now
 from mcp_oidc.models import AbstractClient, Connection, Event
 
@@ -111,6 +112,7 @@ def _announce_later(events: Sequence[Event]) -> None:
 
 def _announce_each(events: Sequence[Event]) -> None:
     for event in events:
+        tallies.count(event.kind, event.outcome)
         _announce(event)
 
 

@@ -20,6 +20,7 @@ from mcp_oidc.core.key_rotation import delete_expired_keys
 from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.core.logins import forget_expired_logins
 from mcp_oidc.core.sessions import forget_ended_sessions
+from mcp_oidc.core.tallies import delete_old_tallies
 from mcp_oidc.models import AbstractClient, Connection, Event, UsedAssertion
 
 # Seconds that a connection is kept beyond its end, so that a late replay of its tokens still finds what it belongs to.
@@ -74,6 +75,7 @@ def sweep(*, batch_size: int = BATCH_SIZE) -> Iterator[tuple[str, int]]:
     yield "login sessions", forget_ended_sessions(batch_size=batch_size)
     yield "used assertions", forget_used_assertions(batch_size=batch_size)
     yield "expired signing keys", delete_expired_keys()
+    yield "hourly counts", delete_old_tallies(batch_size=batch_size)
 
 
 def delete_ended_connections(*, batch_size: int = BATCH_SIZE) -> int:

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from mcp_oidc.adapter import get_adapter
 from mcp_oidc.conf import Resource, app_settings
-from mcp_oidc.core import audit
+from mcp_oidc.core import audit, tallies
 from mcp_oidc.core.clients import note_use
 from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.connections import Snapshot, advance, read_connection, redeem
@@ -117,6 +117,7 @@ def refresh(
             audit.record("connection.retried", "allowed", connection=connection, caller=caller)
             return tokens
         if advance(connection, generation):
+            tallies.count("connection.refreshed", "allowed")
             logger.info("refreshed", extra={"connection_id": str(connection.pk), "generation": generation})
             return tokens
     raise InvalidGrant(_BAD_REFRESH_TOKEN, log="refresh token overtaken by other requests")

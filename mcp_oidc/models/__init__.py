@@ -10,6 +10,7 @@ from mcp_oidc.models.hosts import ClientHost
 from mcp_oidc.models.identities import Identity, IdpTokenSet, LoginAttempt
 from mcp_oidc.models.keys import SigningKey
 from mcp_oidc.models.sessions import LoginSession
+from mcp_oidc.models.tallies import HourlyCount
 
 __all__ = [
     "AbstractClient",
@@ -19,6 +20,7 @@ __all__ = [
     "Consent",
     "Dashboard",
     "Event",
+    "HourlyCount",
     "Identity",
     "IdpTokenSet",
     "LoginAttempt",

@@ -19,6 +19,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from mcp_oidc.conf import Resource, app_settings
 from mcp_oidc.core.outages import tell_outage
 from mcp_oidc.core.recent import Recent
+from mcp_oidc.core.tallies import count
 from mcp_oidc.core.verification import Principal, recall_access_token, verify_access_token
 from mcp_oidc.errors import (
     AccessDenied,
@@ -26,6 +27,7 @@ from mcp_oidc.errors import (
     InsufficientScope,
     InvalidRequest,
     InvalidToken,
+    MissingToken,
     OAuthError,
     TemporarilyUnavailable,
     UpstreamLoginRequired,
@@ -126,6 +128,8 @@ def require_origin(origin: str | None, endpoint: Endpoint) -> None:
 def refuse(error: Refusable, endpoint: Endpoint) -> Refusal:
     """The answer to a request that ended in `error`."""
     error = _in_terms_of(endpoint, error)
+    # The first call of every client comes without a token, which is no trouble.
+    count("resource.refused", "missing_token" if isinstance(error, MissingToken) else error.code)
     if error.log:
         level = logging.WARNING if error.status >= 500 else logging.INFO
         logger.log(level, "%s: %s", endpoint.resource.identifier, error.log)

@@ -18,7 +18,7 @@ from mcp_oidc.protocol.forms import MAX_JSON_BYTES, parse_json_object
 from mcp_oidc.server.responses import endpoint, json_response, read_body
 
 
-@endpoint("POST")
+@endpoint("POST", counted_as="registration.refused")
 def register(request: HttpRequest) -> HttpResponse:
     """Register a client and tell it its id, and its secret once."""
     require_open()

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostE
 from django.views.decorators.csrf import csrf_exempt
 
 from mcp_oidc.core.outages import tell_outage
+from mcp_oidc.core.tallies import count
 from mcp_oidc.errors import InvalidClient, InvalidRequest, OAuthError, ServerError, TemporarilyUnavailable
 
 logger = logging.getLogger("mcp_oidc")
@@ -21,11 +22,12 @@ logger = logging.getLogger("mcp_oidc")
 View = Callable[..., HttpResponse]
 
 
-def endpoint(*methods: str) -> Callable[[View], View]:
+def endpoint(*methods: str, counted_as: str = "") -> Callable[[View], View]:
     """Make a view an endpoint of the protocol.
 
     It answers `methods` and OPTIONS, raises OAuthError for what goes back as JSON, takes no cookies and therefore needs
     no CSRF token. Not atomic: what was revoked before an error must stay revoked, whatever ATOMIC_REQUESTS says.
+    Errors are counted in the tallies as `counted_as`.
     """
 
     def decorate(view: View) -> View:
@@ -37,18 +39,21 @@ def endpoint(*methods: str) -> Callable[[View], View]:
                 return method_not_allowed(*methods)
             try:
                 return view(request, **kwargs)
-            except OAuthError as error:
-                return error_response(error)
+            except OAuthError as refusal:
+                error = refusal
             except SuspiciousOperation:
                 # A Host that is not allowed, while the issuer is derived from it.
-                return error_response(InvalidRequest("The request is not one for this server."))
-            except (OperationalError, InterfaceError) as error:
-                tell_outage(error)
-                return error_response(TemporarilyUnavailable("The server cannot reach its database."))
+                error = InvalidRequest("The request is not one for this server.")
+            except (OperationalError, InterfaceError) as outage:
+                tell_outage(outage)
+                error = TemporarilyUnavailable("The server cannot reach its database.")
             except Exception:
                 # Whatever happens, a client gets an OAuth error in JSON.
                 logger.exception("unexpected error at %s", request.path)
-                return error_response(ServerError("The server failed; its log says why."))
+                error = ServerError("The server failed; its log says why.")
+            if counted_as:
+                count(counted_as, error.code)
+            return error_response(error)
 
         return csrf_exempt(login_not_required(transaction.non_atomic_requests(wrapped)))
 

@@ -16,7 +16,7 @@ from mcp_oidc.server.responses import endpoint, json_response
 from mcp_oidc.upstream.revalidation import revalidate
 
 
-@endpoint("POST")
+@endpoint("POST", counted_as="token.refused")
 def token(request: HttpRequest) -> HttpResponse:
     """Exchange a code or a refresh token."""
     asked = parse_client_request(request)

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mcp_oidc', '0001_initial'),
+        ('mcp_oidc', '0002_hourly_counts'),
     ]
 
     operations = [
