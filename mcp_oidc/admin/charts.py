@@ -58,7 +58,7 @@ def bar_chart(values: Sequence[tuple[str, int]]) -> Chart:
 
 def round_up(value: int) -> int:
     """The least number of one digit (1, 2 or 5) and zeros that is not below `value`, and at least 1."""
-    power = 10 ** (len(str(max(value, 1))) - 1)
+    power = int("1" + "0" * (len(str(max(value, 1))) - 1))
     return next(digit * power for digit in _ROUND if digit * power >= value)
 
 

@@ -27,7 +27,7 @@ from mcp_oidc.admin.conditions import (
     provider_condition,
 )
 from mcp_oidc.admin.records import RecordAdmin
-from mcp_oidc.admin.texts import cut
+from mcp_oidc.admin.texts import cut, grouped
 from mcp_oidc.core.cleanup import last_cleanup
 from mcp_oidc.core.clients import clients
 from mcp_oidc.core.key_overview import read_keys
@@ -58,6 +58,18 @@ class NamedChart:
     name: str
     drawing: Chart
 
+    @property
+    def total(self) -> str:
+        return grouped(self.drawing.total)
+
+    @property
+    def scale(self) -> str:
+        return grouped(self.drawing.scale)
+
+    @property
+    def highest(self) -> str:
+        return grouped(self.drawing.highest.value)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -69,7 +81,7 @@ class Figure:
     open_text: str
     column: str
     charts: tuple[NamedChart, ...]
-    rows: tuple[tuple[str, tuple[int, ...]], ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @admin.register(Dashboard)
@@ -115,12 +127,16 @@ class DashboardAdmin(RecordAdmin):
 
     def _numbers(self, request: HttpRequest, overview: Overview) -> dict[str, Any]:
         living, recent = overview.living, overview.recent
-        numbers = [
-            (_("Users"), self._list_url(request, Identity), living.users, recent.users),
-            (_("Clients"), self._list_url(request, clients().model), living.clients, recent.clients),
-            (_("Connections"), self._list_url(request, Connection), living.connections, recent.connections),
+        numbers: list[tuple[str, type[Any], int, int]] = [
+            (_("Users"), Identity, living.users, recent.users),
+            (_("Clients"), clients().model, living.clients, recent.clients),
+            (_("Connections"), Connection, living.connections, recent.connections),
         ]
-        return {"numbers": numbers, "as_of": overview.as_of}
+        rows = [
+            (name, self._list_url(request, model), grouped(total), grouped(used))
+            for name, model, total, used in numbers
+        ]
+        return {"numbers": rows, "as_of": overview.as_of}
 
     def _busiest(self, request: HttpRequest, busiest: Sequence[BusyClient]) -> list[dict[str, Any]] | None:
         """The rows of that table; None for who may not view clients."""
@@ -131,8 +147,8 @@ class DashboardAdmin(RecordAdmin):
             {
                 "name": cut(client.name, 60) or cut(client.client_id, 60),
                 "url": self._page_url(model, client.pk),
-                "users": client.users,
-                "connections": client.connections,
+                "users": grouped(client.users),
+                "connections": grouped(client.connections),
                 "last_used_at": client.last_used_at,
             }
             for client in busiest
@@ -204,9 +220,9 @@ def _charts(slug: str, periods: Sequence[Period], form: str) -> tuple[NamedChart
     )
 
 
-def _rows(periods: Sequence[Period], form: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _rows(periods: Sequence[Period], form: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     # The newest first, as everywhere in the admin.
     return tuple(
-        (date_format(period.start, form), tuple(period.counts[topic] for topic in TOPIC_NAMES))
+        (date_format(period.start, form), tuple(grouped(period.counts[topic]) for topic in TOPIC_NAMES))
         for period in reversed(periods)
     )

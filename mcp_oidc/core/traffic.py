@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from django.db.models import Q, Sum
@@ -58,10 +59,9 @@ class Traffic:
 
 def read_traffic() -> Traffic:
     """The traffic until now, by one query of a bounded number of rows. The last seconds may be missing."""
-    now = datetime.now(UTC).astimezone(timezone.get_current_timezone())
-    today = now.date()
+    this_hour = int(time.time()) // HOUR
+    today = _time(this_hour).date()
     days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
-    this_hour = int(now.timestamp()) // HOUR
     hours = range(this_hour - HOURS + 1, this_hour + 1)
     # Nowhere is a day so much longer than 24 hours.
     rows = _rows(this_hour - (DAYS + 1) * 24)
@@ -81,8 +81,9 @@ def read_traffic() -> Traffic:
 
 def _rows(first: int) -> list[tuple[int, dict[Topic, int]]]:
     sums = {topic.value: Sum("count", filter=tallies, default=0) for topic, tallies in _TALLIES.items()}
-    rows = HourlyCount.objects.filter(hour__gte=first).values("hour").annotate(**sums).order_by("hour")
-    return [(row["hour"], {topic: row[topic.value] for topic in Topic}) for row in rows]
+    by_hour = HourlyCount.objects.filter(hour__gte=first).values("hour").annotate(**sums).order_by("hour")
+    rows = by_hour.values_list("hour", *sums)
+    return [(hour, dict(zip(Topic, numbers, strict=True))) for hour, *numbers in rows]
 
 
 def _time(hour: int) -> datetime:
