@@ -1,6 +1,4 @@
-"""The dashboard in Chromium, under a strict policy: with data and without, its tables opened by the
-a script.
-"""
+"""The dashboard in Chromium, under a strict policy: with data and without, by keyboard, and without a script."""
 
 from __future__ import annotations
 
@@ -119,7 +117,17 @@ def test_drawings_have_names_and_say_what_they_show(operator: Page, busy_site: S
     assert drawing.locator("rect").count() >= 20
 
 
+def test_tables_open_without_a_script(chromium: Browser, operator: Page, busy_site: Sample) -> None:
+    with chromium.new_context(java_script_enabled=False, storage_state=operator.context.storage_state()) as context:
+        page = context.new_page()
+        page.goto(busy_site.url + PATH)
+        page.get_by_text("Last 24 hours as a table").click()
+        assert page.get_by_role("table", name="Last 24 hours").get_by_role("row").count() == 25
+
+
 def test_event_is_one_step_away(operator: Page, busy_site: Sample) -> None:
     operator.goto(busy_site.url + PATH)
-    operator.get_by_role("row", name="client blocked").get_by_role("link").click()
-    assert "client.registered" in operator.inner_text("main")
+    link = operator.get_by_role("row", name="client blocked").get_by_role("link")
+    page = operator.context.new_page()
+    page.goto(busy_site.url + str(link.get_attribute("href")))
+    assert "client.registered" in page.inner_text("main")
