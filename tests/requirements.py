@@ -840,6 +840,16 @@ ADMIN = [
     Requirement(
         "admin-shows-no-secret", "issue 2", "No page of the admin shows a secret, a hash, a salt or a payload."
     ),
+    Requirement(
+        "dashboard-bounded",
+        "issue 7",
+        "The dashboard takes as many queries with many rows as with few, and six at most.",
+    ),
+    Requirement(
+        "dashboard-permission", "issue 7", "The dashboard shows nobody what the other pages would not show them."
+    ),
+    Requirement("cleanup-is-recorded", "issue 7", "Each cleanup that ends, well or not, is an event."),
+    Requirement("replay-is-recorded", "issue 7", "Each code or token that is used again is an event."),
     Requirement("admin-tombstone", "CLIENTS.md", "The id of a deleted client is kept, and refused, for good."),
     Requirement("admin-is-recorded", "DESIGN.md 1", "A decision in the admin is an event that names the operator."),
     Requirement("admin-text-is-inert", "CLIENTS.md", "What a client says of itself is shown as text and no more."),

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -22,6 +23,11 @@ def cut(text: str, limit: int = 40) -> str:
 def lines(text: str, limit: int = 2000) -> str:
     """The words of `text`, one a line."""
     return cut("\n".join(text.split()), limit)
+
+
+def grouped(number: int) -> str:
+    """A number that may be a large one, with its thousands set apart."""
+    return str(number_format(number, force_grouping=True))
 
 
 def pretty_json(value: Any, limit: int = 5000) -> SafeString:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, router, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from mcp_oidc.conf import app_settings
+from mcp_oidc.core import audit
 from mcp_oidc.core.batches import BATCH_SIZE, delete_in_batches
 from mcp_oidc.core.clients import clients
 from mcp_oidc.core.clock import Now, from_now
 from mcp_oidc.core.conflicts import retry_conflicts
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.key_rotation import delete_expired_keys
 from mcp_oidc.core.living_cache import forget_living
 from mcp_oidc.core.logins import forget_expired_logins
@@ -21,6 +26,43 @@ from mcp_oidc.models import AbstractClient, Connection, Event, UsedAssertion
 
 # Seconds that a connection is kept beyond its end, so that a late replay of its tokens still finds what it belongs to.
 ENDED_CONNECTION_LIFETIME = 7 * 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class CleanupRun:
+    """A cleanup that has ended, well or not, as its event tells."""
+
+    event_id: int
+    ended_at: datetime
+    has_failed: bool
+    # The name of what it failed with.
+    reason: str
+
+
+@contextmanager
+def recorded_cleanup() -> Iterator[dict[str, int]]:
+    """Keep an event of the cleanup that is done in the block: what it puts down as deleted, or that it failed.
+
+    One that is killed leaves none.
+    """
+    deleted: dict[str, int] = {}
+    try:
+        yield deleted
+    except Exception as error:
+        # What went wrong is told even where it cannot be written down.
+        with suppress(DatabaseError, InterfaceError):
+            audit.record(Kind.CLEANUP, Outcome.FAILED, reason=type(error).__name__, detail={"deleted": deleted})
+        raise
+    audit.record(Kind.CLEANUP, Outcome.FINISHED, detail={"deleted": deleted})
+
+
+def last_cleanup() -> CleanupRun | None:
+    """The cleanup that ended last, None where no event tells of one."""
+    events = Event.objects.using(router.db_for_write(Event)).filter(kind=Kind.CLEANUP).order_by("-created_at")
+    event = events.only("pk", "created_at", "outcome", "reason").first()
+    if event is None:
+        return None
+    return CleanupRun(event.pk, event.created_at, event.outcome == Outcome.FAILED, event.reason)
 
 
 def sweep(*, batch_size: int = BATCH_SIZE) -> Iterator[tuple[str, int]]:

@@ -4,6 +4,7 @@ from mcp_oidc.models.assertions import UsedAssertion
 from mcp_oidc.models.clients import AbstractClient, Client
 from mcp_oidc.models.connections import Connection
 from mcp_oidc.models.consents import Consent
+from mcp_oidc.models.dashboard import Dashboard
 from mcp_oidc.models.events import Event
 from mcp_oidc.models.hosts import ClientHost
 from mcp_oidc.models.identities import Identity, IdpTokenSet, LoginAttempt
@@ -17,6 +18,7 @@ __all__ = [
     "ClientHost",
     "Connection",
     "Consent",
+    "Dashboard",
     "Event",
     "HourlyCount",
     "Identity",

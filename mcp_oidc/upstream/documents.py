@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -24,6 +25,18 @@ FAILURE_PAUSE = 3.0
 # Seconds after which a fetch has nobody waiting for it any more but the one who does it.
 PATIENCE = 2.0
 _NEVER = float("-inf")
+
+
+@dataclass(frozen=True)
+class DocumentState:
+    """What this process knows of a document, without asking anybody. Ages are in seconds."""
+
+    # None where it has not been fetched.
+    age: float | None
+    # Since the last fetch that failed, None where none has.
+    failed_ago: float | None
+    # Why it failed; empty once a later one has succeeded.
+    failure: str
 
 
 class CachedDocument(Generic[T]):
@@ -72,6 +85,16 @@ class CachedDocument(Generic[T]):
         if self._value is known and self._failure is not None:
             raise self._told_again()
         return self._kept()
+
+    @property
+    def state(self) -> DocumentState:
+        """What is known of it now."""
+        failure = self._failure
+        return DocumentState(
+            age=None if self._value is None else self._age(),
+            failed_ago=None if self._failed_at == _NEVER else monotonic() - self._failed_at,
+            failure="" if failure is None else str(failure),
+        )
 
     def _age(self) -> float:
         return monotonic() - self._fetched_at

@@ -9,7 +9,7 @@ from joserfc.jwk import Key
 
 from mcp_oidc.errors import UpstreamError
 from mcp_oidc.protocol.public_keys import PublicKeys, find_key, parse_public_keys
-from mcp_oidc.upstream.documents import CachedDocument
+from mcp_oidc.upstream.documents import CachedDocument, DocumentState
 
 # Seconds between two looks for a key that is not there: made-up key ids must not become a flood of requests.
 UNKNOWN_KEY_COOLDOWN = 30.0
@@ -20,6 +20,11 @@ class ProviderKeys:
 
     def __init__(self, fetch: Callable[[], PublicKeys]) -> None:
         self._document = CachedDocument(fetch)
+
+    @property
+    def state(self) -> DocumentState:
+        """What is known of them now."""
+        return self._document.state
 
     def find(self, header: Mapping[str, Any], *, issuer: str | None = None, is_unasked: bool = False) -> Key:
         """The key for a JWT of this header, of this issuer's if one is named.

@@ -20,7 +20,7 @@ from mcp_oidc.protocol.uris import with_params
 from mcp_oidc.upstream.claims import Authentication, describe_login
 from mcp_oidc.upstream.client_authentication import authenticate_client
 from mcp_oidc.upstream.discovery import ProviderMetadata, fetch_metadata, metadata_by_hand
-from mcp_oidc.upstream.documents import CachedDocument
+from mcp_oidc.upstream.documents import CachedDocument, DocumentState
 from mcp_oidc.upstream.http import Answer, HttpClient
 from mcp_oidc.upstream.id_tokens import Expected, verify_id_token
 from mcp_oidc.upstream.jwks import ProviderKeys, parse_keys
@@ -53,6 +53,16 @@ class Provider:
     def prepare(self) -> None:
         """Fetch what a request will need, so that the request itself is all that is left to wait for."""
         self._metadata.get()
+
+    @property
+    def metadata_state(self) -> DocumentState:
+        """How old its metadata is, and why it could not be had. Asks nothing of the network."""
+        return self._metadata.state
+
+    @property
+    def keys_state(self) -> DocumentState:
+        """The same of its keys."""
+        return self._keys.state
 
     @property
     def announced_issuer(self) -> str:

@@ -15,15 +15,15 @@ WIDTHS = (320, 1200)
 RULES = "{rules: {'target-size': {enabled: true}}}"
 
 
-def look_at(page: Page, screen: Path, axe: str) -> None:
-    """Keep pictures of a page in every view, and hold it against its width and axe's rules."""
+def look_at(page: Page, screen: Path, axe: str, *, part: str = "html") -> None:
+    """Keep pictures of a page in every view, and hold it, or a part of it, against its width and axe's rules."""
     page.evaluate(axe)
     for width, scheme in itertools.product(WIDTHS, ("light", "dark")):
         page.set_viewport_size({"width": width, "height": 800})
         # Without motion, or a colour could be on its way to the next one.
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.screenshot(path=f"{screen}-{width}-{scheme}.png", full_page=True)
-        check_view(page)
+        check_view(page, part=part)
 
 
 def look_at_phone(page: Page, screen: Path, axe: str) -> None:
@@ -34,8 +34,8 @@ def look_at_phone(page: Page, screen: Path, axe: str) -> None:
     check_view(page)
 
 
-def check_view(page: Page) -> None:
-    """Nothing is cut off, and axe finds nothing. The source of axe has been given to the page."""
+def check_view(page: Page, *, part: str = "html") -> None:
+    """Nothing is cut off, and axe finds nothing in a part. The source of axe has been given to the page."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
-    violations = page.evaluate(f"axe.run({RULES}).then(result => result.violations)")
+    violations = page.evaluate(f"part => axe.run(part, {RULES}).then(result => result.violations)", part)
     assert violations == [], json.dumps(violations, indent=1)

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DataError, OperationalError
 from django.test import override_settings
 from django.utils import timezone
 
 from mcp_oidc.core import cleanup
 from mcp_oidc.core.audit import Caller
+from mcp_oidc.core.cleanup import CleanupRun, last_cleanup
 from mcp_oidc.core.clients import clients, note_use, register, register_by_hand
 from mcp_oidc.core.connections import read_connection
 from mcp_oidc.core.issuing import RefreshRequest, refresh
@@ -220,6 +222,48 @@ def test_sweep_that_was_killed_half_way_is_finished_by_the_next(monkeypatch: pyt
     monkeypatch.undo()
     assert "Deleted 4 registered clients." in clean_up(batch_size=2)
     assert not clients().exists()
+
+
+@pytest.mark.requirement("cleanup-is-recorded")
+def test_cleanup_is_an_event_that_tells_what_it_deleted() -> None:
+    assert last_cleanup() is None
+    let_pass(2 * DAY, new_client())
+    clean_up()
+    event, run = Event.objects.get(kind="cleanup"), last_cleanup()
+    assert event.detail["deleted"]["registered clients"] == 1
+    assert run == CleanupRun(event.pk, event.created_at, has_failed=False, reason="")
+
+
+@pytest.mark.requirement("cleanup-is-recorded")
+@pytest.mark.django_db(transaction=True)
+def test_cleanup_that_fails_is_an_event_and_fails_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: Any) -> int:
+        raise DataError("a value that is not shown: sk-secret")
+
+    let_pass(2 * DAY, new_client())
+    with monkeypatch.context() as patch:
+        patch.setattr(cleanup, "forget_expired_logins", fail)
+        with pytest.raises(DataError):
+            clean_up()
+    run = last_cleanup()
+    assert run is not None
+    assert (run.has_failed, run.reason) == (True, "DataError")
+    # What was done before is done.
+    assert Event.objects.get(kind="cleanup").detail["deleted"]["registered clients"] == 1
+    clean_up()
+    run = last_cleanup()
+    assert run is not None
+    assert not run.has_failed
+
+
+def test_cleanup_without_a_database_tells_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **options: Any) -> int:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(cleanup, "delete_ended_connections", fail)
+    monkeypatch.setattr(cleanup.audit, "record", fail)
+    with pytest.raises(OperationalError, match="server closed"):
+        clean_up()
 
 
 @pytest.mark.parametrize("size", [0, -1])

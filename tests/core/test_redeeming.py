@@ -224,6 +224,7 @@ def test_redeemed_connection_lives_on_after_its_code(opened: Opened, caller: Cal
 
 
 @pytest.mark.requirement("code-once")
+@pytest.mark.requirement("replay-is-recorded")
 @pytest.mark.parametrize("later", [0, 86_400])
 def test_second_use_of_a_code_revokes_what_the_first_one_issued(opened: Opened, caller: Caller, later: int) -> None:
     tokens = redeem(opened, caller)
@@ -234,7 +235,8 @@ def test_second_use_of_a_code_revokes_what_the_first_one_issued(opened: Opened, 
     assert opened.connection.revoked_reason == "code_reused"
     with pytest.raises(InvalidToken):
         verify_access_token(tokens.access_token, issuer=ISSUER, resource=RESOURCE)
-    assert Event.objects.filter(kind="connection.revoked", reason="code_reused", address=caller.address).count() == 1
+    for kind in ("connection.replayed", "connection.revoked"):
+        assert Event.objects.filter(kind=kind, reason="code_reused", address=caller.address).count() == 1
 
 
 def test_second_use_without_the_verifier_is_refused_and_harms_nobody(opened: Opened, caller: Caller) -> None:

@@ -157,6 +157,7 @@ def test_lost_answer_is_given_again_while_its_tokens_are_unseen(device: Device, 
 
 
 @pytest.mark.requirement("refresh-replay")
+@pytest.mark.requirement("replay-is-recorded")
 @pytest.mark.parametrize("age", [GRACE + 1, RETRY])
 def test_previous_token_ends_the_connection_once_its_successor_was_seen(device: Device, age: int) -> None:
     second = device.refresh(device.first)
@@ -165,6 +166,8 @@ def test_previous_token_ends_the_connection_once_its_successor_was_seen(device: 
     with pytest.raises(InvalidGrant):
         device.refresh(device.first)
     assert device.row.revoked_reason == "refresh_token_replayed"
+    event = Event.objects.get(kind="connection.replayed", outcome="refused")
+    assert (event.connection_id, event.address) == (device.row.pk, device.caller.address)
     with pytest.raises(InvalidGrant):
         device.refresh(second)
 
@@ -216,6 +219,7 @@ def test_replay_only_refuses_where_the_setting_says_so(device: Device, settings:
     with pytest.raises(InvalidGrant):
         device.refresh(device.first)
     assert device.refresh(second)
+    assert [event.kind for event in Event.objects.filter(outcome__in=["refused", "revoked"])] == ["connection.replayed"]
 
 
 def test_grace_and_retry_of_zero_take_each_token_once(device: Device, settings: LazySettings) -> None:

@@ -14,7 +14,7 @@ from joserfc.jwk import RSAKey
 
 from mcp_oidc.errors import TemporarilyUnavailable, UpstreamError, UpstreamUnavailable
 from mcp_oidc.upstream import documents
-from mcp_oidc.upstream.documents import CachedDocument
+from mcp_oidc.upstream.documents import CachedDocument, DocumentState
 from mcp_oidc.upstream.jwks import ProviderKeys, parse_keys
 from tests.idp import Idp
 from tests.server.authorizations import post_form
@@ -229,6 +229,21 @@ def test_failure_is_tried_again_after_a_few_seconds_and_not_before(clock: Clock)
     clock.now += 3.1
     fetch.fails = False
     assert document.get() == 2
+
+
+def test_state_of_a_document_tells_its_age_and_what_failed_last(clock: Clock) -> None:
+    fetch = _Fetcher(fails=True)
+    document = CachedDocument(fetch)
+    assert document.state == DocumentState(age=None, failed_ago=None, failure="")
+    _refusal(document.get)
+    clock.now += 5
+    assert document.state == DocumentState(age=None, failed_ago=5, failure="down")
+    fetch.fails = False
+    document.get()
+    clock.now += 7
+    assert document.state == DocumentState(age=7, failed_ago=12, failure="")
+    # Nothing was asked for the sake of it.
+    assert fetch.count == 2
 
 
 def test_old_document_is_served_to_others_while_one_thread_fetches(clock: Clock) -> None:

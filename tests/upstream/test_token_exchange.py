@@ -14,9 +14,9 @@ from django.http import HttpResponse
 from django.test import Client as HttpClient
 from django.utils import timezone
 
-from mcp_oidc.core import token_exchange
 from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.clients import Registration, clients
+from mcp_oidc.core.event_kinds import Kind
 from mcp_oidc.core.revocation import block_client, revoke_connection
 from mcp_oidc.core.upstream_tokens import IdpTokens, keep_tokens, read_tokens
 from mcp_oidc.models import AbstractClient, Connection, Event, Identity, IdpTokenSet
@@ -152,7 +152,7 @@ def test_bad_subject_token_is_refused(bad_token: Callable[[World], str], server:
     answer = json_of(exchange(server, bad_token(world)), 400)
     assert answer["error"] == "invalid_request"
     assert answer["error_description"] == "The subject_token is no access token that this resource server can exchange."
-    assert not Event.objects.filter(kind=token_exchange.EVENT).exists()
+    assert not Event.objects.filter(kind=Kind.IDP_TOKEN_EXCHANGED).exists()
 
 
 @pytest.mark.requirement("exchange-subject")
@@ -297,15 +297,15 @@ def test_exchange_is_recorded_once_an_hour_for_each_connection_and_resource_serv
 ) -> None:
     for _ in range(2):
         json_of(exchange(server, world.access_token), 200)
-    event = Event.objects.get(kind=token_exchange.EVENT)
+    event = Event.objects.get(kind=Kind.IDP_TOKEN_EXCHANGED)
     assert (event.outcome, event.client_id, event.client_name) == ("allowed", server.client.pk, "Tools elsewhere")
     assert (event.user_id, event.subject) == (world.identity.user.pk, world.claims["sub"])
     assert str(event.connection_id) == world.claims["sid"]
     assert event.detail == {"resource": RESOURCE, "client_id": world.client.client_id}
     exchange(add_resource_server("/mcp", exchanges=True), world.access_token)
-    let_pass(3600, *Event.objects.filter(kind=token_exchange.EVENT))
+    let_pass(3600, *Event.objects.filter(kind=Kind.IDP_TOKEN_EXCHANGED))
     exchange(server, world.access_token)
-    assert Event.objects.filter(kind=token_exchange.EVENT).count() == 3
+    assert Event.objects.filter(kind=Kind.IDP_TOKEN_EXCHANGED).count() == 3
 
 
 @pytest.mark.requirement("exchange-recorded")

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mcp_oidc.core.batches import BATCH_SIZE
-from mcp_oidc.core.cleanup import sweep
+from mcp_oidc.core.cleanup import recorded_cleanup, sweep
 from mcp_oidc.upstream.idp_revocation import revoke_abandoned_tokens
 
 
@@ -29,6 +29,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["batch_size"] < 1:
             raise CommandError("--batch-size must be 1 or more.")
-        for name, deleted in sweep(batch_size=options["batch_size"]):
-            self.stdout.write(f"Deleted {deleted} {name}.")
-        self.stdout.write(f"Revoked {revoke_abandoned_tokens()} IdP token sets.")
+        with recorded_cleanup() as record:
+            for name, deleted in sweep(batch_size=options["batch_size"]):
+                record[name] = deleted
+                self.stdout.write(f"Deleted {deleted} {name}.")
+            self.stdout.write(f"Revoked {revoke_abandoned_tokens()} IdP token sets.")
