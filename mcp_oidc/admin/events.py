@@ -11,7 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from mcp_oidc.admin.records import RecordAdmin, user_search_fields
+from mcp_oidc.admin.filters import OfClient, OfConnection, OfUser
+from mcp_oidc.admin.searching import SearchingAdmin
 from mcp_oidc.admin.texts import cut, pretty_json
 from mcp_oidc.models import Event
 
@@ -52,21 +53,29 @@ class OutcomeFilter(admin.SimpleListFilter):
 
 
 @admin.register(Event)
-class EventAdmin(RecordAdmin):
+class EventAdmin(SearchingAdmin):
     """One row for each decision."""
 
-    list_display = ("created_at", "kind", "outcome", "reason_text", "user", "client_text", "address")
-    list_filter = (TopicFilter, OutcomeFilter, "created_at")
+    list_display = ("created_at", "kind", "outcome", "reason_text", "user_text", "client_text", "address")
+    list_filter = (OfUser, OfClient, OfConnection, TopicFilter, OutcomeFilter, "created_at")
     list_select_related = ("user", "client")
     ordering = ("-created_at",)
+    sortable_by = ("created_at",)
+    search_users = "user"
+    search_clients = "client"
+    search_ids = ("connection_id",)
+    search_addresses = ("address",)
+    search_help_text = gettext_lazy(
+        "A part of the user’s name or e-mail address, or of the client’s name, id or host; or the whole address or id "
+        "of a connection."
+    )
     fields = (
         "created_at",
         "kind",
         "outcome",
-        "reason",
-        "user",
-        "client",
-        "client_name",
+        "reason_whole",
+        "user_link",
+        "client_whole",
         "connection_id",
         "subject",
         "address",
@@ -75,16 +84,22 @@ class EventAdmin(RecordAdmin):
     )
     readonly_fields = fields
 
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        return (*user_search_fields(), "client__client_id", "connection_id__exact", "address")
-
     @admin.display(description=gettext_lazy("reason"))
     def reason_text(self, row: Event) -> str:
         return cut(row.reason)
 
+    @admin.display(description=gettext_lazy("reason"))
+    def reason_whole(self, row: Event) -> str:
+        return cut(row.reason, 255)
+
     @admin.display(description=gettext_lazy("client"))
     def client_text(self, row: Event) -> str:
         return cut(str(row.client) if row.client else row.client_name)
+
+    @admin.display(description=gettext_lazy("client"))
+    def client_whole(self, row: Event) -> str:
+        # The name that it had, where it has gone.
+        return self.link_to(row.client) if row.client else cut(row.client_name, 100)
 
     @admin.display(description=gettext_lazy("detail"))
     def detail_text(self, row: Event) -> SafeString:

@@ -76,6 +76,22 @@ def change_client(client: AbstractClient, metadata: ClientMetadata, *, caller: a
         audit.record("client.changed", "allowed", client=client, caller=caller)
 
 
+@retry_conflicts
+def replace_secret(client: AbstractClient, *, caller: audit.Caller) -> str | None:
+    """A new secret for a client that an operator added; the old one is refused from the next request on.
+
+    None for a client that has no secret, or is deleted.
+    """
+    secret = new_secret()
+    same = clients().filter(pk=client.pk, registration_source=AbstractClient.RegistrationSource.MANUAL)
+    with transaction.atomic():
+        replaced = same.filter(deleted_at=None).exclude(client_secret="")
+        if not replaced.update(client_secret=hash_secret(secret), updated=Now()):
+            return None
+        audit.record("client.secret_replaced", "allowed", client=client, caller=caller)
+    return secret
+
+
 def choose_authentication(client: AbstractClient, metadata: ClientMetadata) -> str | None:
     """Let the client authenticate as it registered. Returns the secret if it needs one that it does not have yet.
 

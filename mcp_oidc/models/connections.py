@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from mcp_oidc.models.clients import CLIENT_MODEL
 from mcp_oidc.models.identities import Identity
 from mcp_oidc.models.managers import PrimaryManager
+from mcp_oidc.models.permissions import PERMISSIONS
 
 
 def new_salt() -> str:
@@ -84,6 +85,7 @@ class Connection(models.Model):
     objects = PrimaryManager["Connection"]()
 
     class Meta:
+        default_permissions = PERMISSIONS
         verbose_name = _("connection")
         verbose_name_plural = _("connections (tokens)")
         indexes = [

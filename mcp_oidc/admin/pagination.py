@@ -1,0 +1,36 @@
+"""Pages of lists that may be long: nobody pages through a million rows, and counting them takes longer than a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.paginator import Paginator
+from django.utils.functional import cached_property
+
+if TYPE_CHECKING:
+    _Paginator = Paginator[Any]
+else:
+    _Paginator = Paginator
+
+MAX_LISTED = 10_000
+
+
+class BoundedPaginator(_Paginator):
+    """Counts and lists the first MAX_LISTED rows. `is_bounded` tells that there are more."""
+
+    @cached_property
+    def count(self) -> int:  # type: ignore[override]  # the stubs have a plain property
+        return min(self._found, MAX_LISTED)
+
+    @property
+    def is_bounded(self) -> bool:
+        return self._found > MAX_LISTED
+
+    @property
+    def max_listed(self) -> int:
+        return MAX_LISTED
+
+    @cached_property
+    def _found(self) -> int:
+        # Without what is computed for each row.
+        return int(self.object_list.order_by().values("pk")[: MAX_LISTED + 1].count())
