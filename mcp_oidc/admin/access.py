@@ -73,13 +73,13 @@ def end_of_idp_tokens(identities_of: Which) -> Decision:
         return [_("Token sets that are dropped: %(count)s") % {"count": count}]
 
     return Decision(
-        question=_("Forget the identity provider’s tokens of these users?"),
+        question=_("Forget the identity provider's tokens of these users?"),
         explanation=_(
             "Tools can no longer call the identity provider as these users, and whether they still have access cannot "
             "be asked: they have to log in again for that. The refresh tokens are revoked at the identity provider."
         ),
         apply=lambda row, caller: forget_idp_tokens(_identity(identities_of, row), caller=caller),
-        done=_("The identity provider’s tokens were forgotten."),
+        done=_("The identity provider's tokens were forgotten."),
         effects=effects,
     )
 
@@ -93,7 +93,7 @@ def ask_idp_again(
         askable = Identity.objects.filter(identities_of(rows), token_set__has_refresh_token=True)
         return [_("Users who can be asked about: %(count)s") % {"count": askable.count()}]
 
-    chosen = queryset.order_by("pk")
+    chosen: list[Any] = []
     decision = Decision(
         question=_("Ask the identity provider whether these users still have access?"),
         explanation=_(
@@ -101,15 +101,15 @@ def ask_idp_again(
             "not answer."
         ),
         # All at once, below: one by one, a provider that does not answer would hold up the page for each.
-        apply=lambda row, caller: None,
+        apply=lambda row, caller: chosen.append(row.pk),
         done=_("The identity provider was asked."),
         effects=effects,
     )
-    identities = list(Identity.objects.filter(identities_of(chosen)).select_related("user"))
-    asked = decide(model_admin, request, queryset, decision)
-    if asked is None:
-        _tell(model_admin, request, ask_again(identities, caller=operator_of(request)))
-    return asked
+    page = decide(model_admin, request, queryset, decision)
+    if page is None and chosen:
+        identities = Identity.objects.filter(identities_of(_rows_of(queryset, chosen))).select_related("user")
+        _tell(model_admin, request, ask_again(list(identities), caller=operator_of(request)))
+    return page
 
 
 def _tell(model_admin: ModelAdmin, request: HttpRequest, answers: Counter[Answer]) -> None:
@@ -125,4 +125,8 @@ def _tell(model_admin: ModelAdmin, request: HttpRequest, answers: Counter[Answer
 
 
 def _identity(identities_of: Which, row: Any) -> Q:
-    return identities_of(type(row)._default_manager.filter(pk=row.pk))
+    return identities_of(_rows_of(type(row)._default_manager.all(), [row.pk]))
+
+
+def _rows_of(queryset: QuerySet[Any], keys: list[Any]) -> QuerySet[Any]:
+    return queryset.filter(pk__in=keys)

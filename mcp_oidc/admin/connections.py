@@ -56,7 +56,7 @@ class ConnectionAdmin(DecidingAdmin):
     search_identities = "identity"
     search_ids = ("pk",)
     search_help_text = gettext_lazy(
-        "A part of the user’s name or e-mail address, or of the client’s name, id or host; or the whole sub of a token "
+        "A part of the user's name or e-mail address, or of the client's name, id or host; or the whole sub of a token "
         "or id of a connection."
     )
     fields = (

@@ -27,9 +27,7 @@ class ConsentAdmin(DecidingAdmin):
     sortable_by = ()
     search_users = "user"
     search_clients = "client"
-    search_help_text = gettext_lazy(
-        "A part of the user’s name or e-mail address, or of the client’s name, id or host."
-    )
+    search_help_text = gettext_lazy("A part of the user's name or e-mail address, or of the client's name, id or host.")
     fields = ("user_link", "client_link", "redirect_uri_text", "resource_text", "scope_list", "approved_at")
     readonly_fields = fields
 

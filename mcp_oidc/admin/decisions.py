@@ -25,6 +25,8 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 MAX_NAMED = 20
+# Each is decided about by itself, with its own events, while the operator waits.
+MAX_DECIDED = 1000
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def living_connections() -> QuerySet[Connection]:
 
 def losses(ends: QuerySet[Connection]) -> list[str]:
     """Whom the end of these connections concerns, in sentences."""
-    counts = ends.aggregate(connections=Count("pk"), users=Count("user", distinct=True))
+    counts = ends.aggregate(connections=Count("client"), users=Count("user", distinct=True))
     return [
         _("Users who lose access: %(users)s") % counts,
         _("Connections that end: %(connections)s") % counts,
@@ -94,6 +96,12 @@ def decide(
     name_of: Callable[[Any], str] = str,
 ) -> HttpResponse | None:
     """The same on the page of any model, such as a project's own users."""
+    keys = list(queryset.values_list("pk", flat=True)[: MAX_DECIDED + 1])
+    if len(keys) > MAX_DECIDED:
+        text = _("More than %(count)s are selected, which takes too long for a page. Filter, and select fewer.")
+        model_admin.message_user(request, text % {"count": MAX_DECIDED}, messages.ERROR)
+        return None
+    queryset = queryset.filter(pk__in=keys)
     if "confirmed" not in request.POST:
         return TemplateResponse(
             request,
@@ -104,7 +112,9 @@ def decide(
                 "opts": model_admin.opts,
                 "decision": decision,
                 "effects": decision.effects(queryset) if decision.effects else [],
-                **_reach(queryset, name_of),
+                "names": [cut(name_of(row), 100) for row in queryset[:MAX_NAMED]],
+                "count": len(keys),
+                "more": max(0, len(keys) - MAX_NAMED),
                 **_repetition(request),
             },
         )
@@ -114,15 +124,6 @@ def decide(
         model_admin.log_change(request, row, decision.done)
     model_admin.message_user(request, f"{decision.done} ({len(rows)})", messages.SUCCESS)
     return None
-
-
-def _reach(queryset: QuerySet[Any], name_of: Callable[[Any], str]) -> dict[str, Any]:
-    count = queryset.order_by().values("pk").count()
-    return {
-        "names": [cut(name_of(row), 100) for row in queryset[:MAX_NAMED]],
-        "count": count,
-        "more": max(0, count - MAX_NAMED),
-    }
 
 
 def _repetition(request: HttpRequest) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class EventAdmin(SearchingAdmin):
     search_ids = ("connection_id",)
     search_addresses = ("address",)
     search_help_text = gettext_lazy(
-        "A part of the user’s name or e-mail address, or of the client’s name, id or host; or the whole address or id "
+        "A part of the user's name or e-mail address, or of the client's name, id or host; or the whole address or id "
         "of a connection."
     )
     fields = (

@@ -1,4 +1,4 @@
-"""Filters that links of other pages set, such as from a client to its connections. They show only while they are set."""
+"""Filters that links of other pages set, as from a client to its connections. They show only while they are set."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class IdentityAdmin(DecidingAdmin):
     search_users = "user"
     search_ids = ("subject",)
     search_help_text = gettext_lazy(
-        "A part of the user’s name or e-mail address, or of the sub at the issuer; or the whole sub of a token."
+        "A part of the user's name or e-mail address, or of the sub at the issuer; or the whole sub of a token."
     )
     fields = (
         "user_link",
@@ -127,7 +127,7 @@ class IdpTokenSetAdmin(SearchingAdmin):
     sortable_by = ()
     search_users = "identity__user"
     search_identities = "identity"
-    search_help_text = gettext_lazy("A part of the user’s name or e-mail address, or the whole sub at the issuer.")
+    search_help_text = gettext_lazy("A part of the user's name or e-mail address, or the whole sub at the issuer.")
     fields = ("identity_link", "user_link", "scope_list", "has_refresh_token", "obtained_at", "expires_at", "version")
     readonly_fields = fields
 

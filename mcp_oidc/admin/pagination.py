@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 else:
     _Paginator = Paginator
 
-MAX_LISTED = 10_000
+MAX_LISTED = 5_000
 
 
 class BoundedPaginator(_Paginator):
     """Counts and lists the first MAX_LISTED rows. `is_bounded` tells that there are more."""
 
     @cached_property
-    def count(self) -> int:  # type: ignore[override]  # the stubs have a plain property
+    def count(self) -> int:
         return min(self._found, MAX_LISTED)
 
     @property
@@ -32,5 +32,6 @@ class BoundedPaginator(_Paginator):
 
     @cached_property
     def _found(self) -> int:
+        rows: Any = self.object_list
         # Without what is computed for each row.
-        return int(self.object_list.order_by().values("pk")[: MAX_LISTED + 1].count())
+        return int(rows.order_by().values("pk")[: MAX_LISTED + 1].count())

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import display_for_value
-from django.db.models import Count, Max, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -46,13 +46,13 @@ class Panels:
 
     def add_users(self) -> None:
         """Who is connected now."""
-        living = self._rows(Connection).filter(_LIVING)
-        latest = living.values("user").annotate(count=Count("pk"), last=Max("last_used_at")).order_by("-last")
-        found = list(latest[: MAX_ROWS + 1])
-        users = Connection._meta.get_field("user").related_model._default_manager.in_bulk([row["user"] for row in found])
-        rows = [[self.link(users.get(row["user"])), str(row["count"]), _text(row["last"])] for row in found]
-        headings = (_("User"), _("Connections"), _("Last used"))
-        self._add(Connection, _("Users who are connected"), headings, rows, state="living")
+        living = self._rows(Connection).filter(_LIVING).select_related("user").order_by("-expires_at")
+        # The last that were used, and not all: everybody may have this client.
+        latest: dict[Any, Connection] = {}
+        for row in living[: MAX_ROWS * 10]:
+            latest.setdefault(row.user_id, row)
+        rows = [[self.link(row.user), _text(row.last_used_at)] for row in latest.values()]
+        self._add(Connection, _("Users who are connected"), (_("User"), _("Last used")), rows, state="living")
 
     def add_connections(self) -> None:
         """The connections that live, and those that have ended."""

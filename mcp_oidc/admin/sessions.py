@@ -45,7 +45,7 @@ class LoginSessionAdmin(DecidingAdmin):
     sortable_by = ()
     search_users = "identity__user"
     search_identities = "identity"
-    search_help_text = gettext_lazy("A part of the user’s name or e-mail address, or the whole sub at the issuer.")
+    search_help_text = gettext_lazy("A part of the user's name or e-mail address, or the whole sub at the issuer.")
     fields = ("user_link", "identity_link", "authenticated_at", "created_at", "last_seen_at", "expires_at", "ended_at")
     readonly_fields = fields
 

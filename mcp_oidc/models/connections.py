@@ -90,7 +90,8 @@ class Connection(models.Model):
         verbose_name_plural = _("connections (tokens)")
         indexes = [
             models.Index(fields=["user", "revoked_at"], name="mcp_oidc_conn_user"),
-            models.Index(fields=["client", "revoked_at"], name="mcp_oidc_conn_client"),
+            # With all that it takes to count the users of a client that everybody has.
+            models.Index(fields=["client", "revoked_at", "expires_at", "user"], name="mcp_oidc_conn_living"),
         ]
 
     def __str__(self) -> str:

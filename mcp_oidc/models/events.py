@@ -42,6 +42,7 @@ class Event(models.Model):
             models.Index(fields=["kind", "created_at"], name="mcp_oidc_event_kind"),
             models.Index(fields=["user", "created_at"], name="mcp_oidc_event_user"),
             models.Index(fields=["client", "created_at"], name="mcp_oidc_event_client"),
+            models.Index(fields=["address", "created_at"], name="mcp_oidc_event_address"),
         ]
 
     def __str__(self) -> str:

@@ -75,7 +75,9 @@ def revalidate(snapshot: Snapshot) -> bool:
     return True
 
 
-def ask_again(identities: Collection[Identity], *, caller: Caller, seconds: float = PATIENCE_SECONDS) -> Counter[Answer]:
+def ask_again(
+    identities: Collection[Identity], *, caller: Caller, seconds: float = PATIENCE_SECONDS
+) -> Counter[Answer]:
     """Ask the provider at once whether these people still have access, whenever it was asked last. How many of each.
 
     Who has lost it has lost their connections as well. The answers are waited for as long as `seconds`, all in all;

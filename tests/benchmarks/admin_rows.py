@@ -92,7 +92,11 @@ def fill(sizes: Sizes) -> None:
         revoked_reason="CASE i % 2 WHEN 0 THEN 'user_request' ELSE '' END",
     )
     _multiply(
-        first[Consent], sizes.users, client_id=client, user_id=f"{first[User].pk} + i", fingerprint="md5('consent' || i)"
+        first[Consent],
+        sizes.users,
+        client_id=client,
+        user_id=f"{first[User].pk} + i",
+        fingerprint="md5('consent' || i)",
     )
     of_identity = f"{first[Identity].pk} + i"
     _multiply(first[IdpTokenSet], sizes.users // 2, identity_id=of_identity)
@@ -158,4 +162,4 @@ def _without_indexes(cursor: Any, table: str) -> Iterator[None]:
 
 def _any_of(table: str, count: int) -> str:
     """SQL for the key of any row of a table that counts its keys from 1."""
-    return f"(SELECT min(id) FROM \"{table}\") + floor(random() * {count})::int"
+    return f'(SELECT min(id) FROM "{table}") + floor(random() * {count})::int'  # noqa: S608
