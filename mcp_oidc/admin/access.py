@@ -59,7 +59,9 @@ def end_of_logins(identities_of: Which) -> Decision:
             "Their browsers are logged out here, also from your own pages; what was logged in with a password of this "
             "site stays. Apps stay connected: to end those as well, end all connections."
         ),
-        apply=lambda row, caller: end_sessions(_identity(identities_of, row), "ended_by_admin", caller=caller),
+        apply=lambda row, caller: end_sessions(
+            Q(identity__in=Identity.objects.filter(_identity(identities_of, row))), "ended_by_admin", caller=caller
+        ),
         done=_("Login sessions ended."),
         effects=effects,
     )

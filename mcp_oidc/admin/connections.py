@@ -67,7 +67,7 @@ class ConnectionAdmin(DecidingAdmin):
         "subject",
         "device",
         "state",
-        "resource",
+        "resource_text",
         "scope_list",
         "redirect_uri_text",
         "generation",
@@ -121,6 +121,10 @@ class ConnectionAdmin(DecidingAdmin):
     @admin.display(description=gettext_lazy("scopes"))
     def scope_list(self, row: Connection) -> str:
         return lines(row.scopes)
+
+    @admin.display(description=gettext_lazy("resource"))
+    def resource_text(self, row: Connection) -> str:
+        return cut(row.resource, 500)
 
     @admin.display(description=gettext_lazy("redirect URI"))
     def redirect_uri_text(self, row: Connection) -> str:

@@ -31,6 +31,8 @@ class RecordAdmin(_ModelAdmin):
     # Counting all rows of a big table takes longer than showing a page of it.
     show_full_result_count = False
     paginator = BoundedPaginator
+    # A count for each choice of each filter, of all rows.
+    show_facets = admin.ShowFacets.NEVER
     view_on_site = False
     # The model is named for the protocol; the title of its page says what an operator looks for.
     list_title: Any = None

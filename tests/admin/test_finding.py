@@ -96,9 +96,7 @@ def test_too_many_of_a_name_are_said_to_be_so(
         ({"registration_source__exact": "manual"}, set()),
     ],
 )
-def test_clients_are_filtered(
-    admin_browser: Browser, other: Opened, query: dict[str, str], names: set[str]
-) -> None:
+def test_clients_are_filtered(admin_browser: Browser, other: Opened, query: dict[str, str], names: set[str]) -> None:
     Client.objects.filter(pk=other.client.pk).update(trust="trusted")
     rows = found(admin_browser, Client, **query)
     assert set(Client.objects.filter(pk__in=rows).values_list("name", flat=True)) == names
