@@ -133,7 +133,7 @@ class Panels:
         return rows if self._may_see(model) else rows.none()
 
     def _of(self, row: Connection) -> list[str]:
-        return [self.link(row, cut(row.device_name) or _("unnamed")), self._other(row)]
+        return [self.link(row, cut(row.device_name) or str(row.pk)[:8]), self._other(row)]
 
     def _other(self, row: Any) -> str:
         return self.link(row.user if self.owner == "client" else row.client)

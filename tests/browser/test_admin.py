@@ -63,9 +63,9 @@ def test_operator_finds_the_client_of_a_user_and_ends_it(
     operator.locator("#searchbar").fill(f"{name} wanted")
     operator.get_by_role("button", name="Search").click()
     operator.locator("#result_list").get_by_role("link", name="Wanted app").click()
-    living = operator.get_by_role("region", name="Living connections")
-    assert living.locator("tbody tr").count() == 1
+    operator.get_by_role("region", name="Living connections").locator("tbody tr").wait_for()
     operator.get_by_role("button", name="Revoke all access").click()
+    operator.get_by_role("heading", name="Revoke all access of these clients?").wait_for()
     assert "Users who lose access: 1" in operator.inner_text("#content")
     assert not is_dead(site, wanted)
     operator.get_by_role("button", name="Yes, I’m sure").click()
