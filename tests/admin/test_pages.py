@@ -21,9 +21,9 @@ from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.clients import Registration
 from mcp_oidc.core.consents import remember_consent
 from mcp_oidc.core.identities import local_identity
+from mcp_oidc.core.sessions import DjangoSession, open_session
 from mcp_oidc.core.token_sets import TokenSet
 from mcp_oidc.core.upstream_tokens import IdpTokens, keep_tokens
-from mcp_oidc.core.sessions import DjangoSession, open_session
 from mcp_oidc.models import (
     Client,
     ClientHost,

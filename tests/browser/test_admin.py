@@ -30,9 +30,7 @@ def operator_account(site: Sample) -> None:
 
 
 @pytest.fixture(params=[True, False], ids=["script", "no-script"])
-def operator(
-    request: pytest.FixtureRequest, chromium: Browser, site: Sample, operator_account: None
-) -> Iterator[Page]:
+def operator(request: pytest.FixtureRequest, chromium: Browser, site: Sample, operator_account: None) -> Iterator[Page]:
     """The browser of an operator, at the admin's login page."""
     with chromium.new_context(java_script_enabled=request.param) as context:
         page = context.new_page()
@@ -68,7 +66,7 @@ def test_operator_finds_the_client_of_a_user_and_ends_it(
     operator.get_by_role("heading", name="Revoke all access of these clients?").wait_for()
     assert "Users who lose access: 1" in operator.inner_text("#content")
     assert not is_dead(site, wanted)
-    operator.get_by_role("button", name="Yes, I’m sure").click()
+    operator.get_by_role("button", name="Yes, I").click()
     assert "All access revoked." in operator.inner_text(".messagelist")
     assert is_dead(site, wanted)
     assert not is_dead(site, other)
