@@ -50,12 +50,11 @@ class SearchingAdmin(RecordAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """The rows in which every word is found. None is there twice."""
-        for word in words_of(search_term):
-            found = queryset.filter(self.find(request, word))
-            if not found.exists():
+        for position, word in enumerate(words_of(search_term)):
+            if position and not queryset.exists():
                 # The words that follow could only take more away.
                 return queryset.none(), False
-            queryset = found
+            queryset = queryset.filter(self.find(request, word))
         return queryset, False
 
     def find(self, request: HttpRequest, word: str) -> Q:
