@@ -138,8 +138,7 @@ class ClientAdmin(DecidingAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist = super().get_changelist_instance(request)
-        if request.method != "POST":
-            _count(changelist.result_list)
+        _count(changelist.result_list)
         return changelist
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

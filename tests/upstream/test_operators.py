@@ -25,7 +25,7 @@ from tests.idp import Idp
 from tests.server.authorizations import redeem
 from tests.upstream.browser import Browser
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.requirement("admin-users")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 Rows = Callable[[Identity], Any]
 # What is chosen in a list: an identity, or its user.
@@ -58,6 +58,7 @@ def operator(db: None) -> Client:
     return _logged_in(is_superuser=True)
 
 
+@pytest.mark.requirement("admin-users")
 @pytest.mark.parametrize("row_of", LISTS.values(), ids=LISTS)
 def test_login_ends_in_the_browser_and_connections_stay(
     alice: Identity, browser: Browser, operator: Client, row_of: Rows
@@ -73,6 +74,7 @@ def test_login_ends_in_the_browser_and_connections_stay(
     assert (event.reason, event.detail["operator"]) == ("ended_by_admin", operator.session["_auth_user_id"])
 
 
+@pytest.mark.requirement("admin-users")
 @pytest.mark.parametrize("row_of", LISTS.values(), ids=LISTS)
 def test_tokens_of_the_provider_are_dropped_here_and_revoked_there(
     alice: Identity, idp: Idp, operator: Client, row_of: Rows
@@ -97,6 +99,7 @@ def test_tokens_are_dropped_while_the_provider_does_not_answer(alice: Identity, 
     assert not IdpTokenSet.objects.exists()
 
 
+@pytest.mark.requirement("admin-users")
 @pytest.mark.parametrize("row_of", LISTS.values(), ids=LISTS)
 @pytest.mark.parametrize(
     ("refuses", "told", "outcome"),
