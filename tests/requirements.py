@@ -852,6 +852,13 @@ ADMIN = [
     Requirement("replay-is-recorded", "issue 7", "Each code or token that is used again is an event."),
     Requirement("admin-tombstone", "CLIENTS.md", "The id of a deleted client is kept, and refused, for good."),
     Requirement("admin-is-recorded", "DESIGN.md 1", "A decision in the admin is an event that names the operator."),
+    Requirement("admin-support", "issue 7", "Support staff see everything and take access away, and give none."),
+    Requirement("admin-secret-replaced", "issue 7", "A replaced secret is refused at once, the new one is shown once."),
+    Requirement("admin-trust", "issue 7", "A trust that an operator gives never undoes a block or a deletion."),
+    Requirement(
+        "admin-users", "issue 7", "What a person has here and at the IdP can be ended, or asked about, at once."
+    ),
+    Requirement("admin-bounded", "issue 7", "A page of the admin takes as many queries for many rows as for few."),
     Requirement("admin-text-is-inert", "CLIENTS.md", "What a client says of itself is shown as text and no more."),
 ]
 

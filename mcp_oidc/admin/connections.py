@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mcp_oidc.admin.decisions import DecidingAdmin, Decision, living_connections
-from mcp_oidc.admin.records import user_search_fields
+from mcp_oidc.admin.filters import OfClient, OfIdentity, OfUser
+from mcp_oidc.admin.panels import Panel, Panels
 from mcp_oidc.admin.texts import cut, lines
 from mcp_oidc.core.clock import Now
 from mcp_oidc.core.revocation import revoke_connection
@@ -26,13 +27,15 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("living", _("living")), ("revoked", _("revoked"))]
+        return [("living", _("living")), ("revoked", _("revoked")), ("ended", _("revoked or expired"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
         if self.value() == "living":
             return queryset.filter(revoked_at=None, expires_at__gt=Now())
         if self.value() == "revoked":
             return queryset.exclude(revoked_at=None)
+        if self.value() == "ended":
+            return queryset.exclude(revoked_at=None, expires_at__gt=Now())
         return queryset
 
 
@@ -42,20 +45,29 @@ class ConnectionAdmin(DecidingAdmin):
 
     list_title = gettext_lazy("Connections: the access and refresh tokens of each user and client")
     actions = ("revoke",)
-    list_display = ("user", "client_name", "device", "state", "created_at", "last_used_at", "expires_at")
-    list_filter = (StateFilter, "last_used_at", "created_at")
+    list_display = ("user_text", "client_text", "device", "state", "created_at", "last_used_at", "expires_at")
+    list_filter = (OfUser, OfClient, OfIdentity, StateFilter, "last_used_at", "created_at")
     list_select_related = ("user", "client")
     # An index has it; the ones used last come first, because each use puts the end off.
     ordering = ("-expires_at",)
+    sortable_by = ("expires_at",)
+    search_users = "user"
+    search_clients = "client"
+    search_identities = "identity"
+    search_ids = ("pk",)
+    search_help_text = gettext_lazy(
+        "A part of the user's name or e-mail address, or of the client's name, id or host; or the whole sub of a token "
+        "or id of a connection."
+    )
     fields = (
         "id",
-        "user",
-        "client",
-        "identity",
+        "user_link",
+        "client_link",
+        "identity_link",
         "subject",
         "device",
         "state",
-        "resource",
+        "resource_text",
         "scope_list",
         "redirect_uri_text",
         "generation",
@@ -69,14 +81,11 @@ class ConnectionAdmin(DecidingAdmin):
     )
     readonly_fields = fields
 
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        return (*user_search_fields(), "client__name", "client__client_id", "device_name", "subject__exact")
-
     def connections_of(self, queryset: QuerySet[Connection]) -> QuerySet[Connection]:
         return living_connections().filter(pk__in=queryset.values("pk"))
 
     def name_of(self, row: Connection) -> str:
-        return f"{row.user} / {cut(str(row.client))} ({self.state(row)})"
+        return f"{row.user} / {row.client} ({self.state(row)})"
 
     def row_actions(self, request: HttpRequest, row: Connection) -> list[tuple[str, str]]:
         return [] if row.revoked_at else super().row_actions(request, row)
@@ -92,11 +101,12 @@ class ConnectionAdmin(DecidingAdmin):
         )
         return self.decide(request, queryset, decision)
 
-    @admin.display(description=gettext_lazy("client"), ordering="client__name")
-    def client_name(self, row: Connection) -> str:
-        return cut(str(row.client))
+    def panels_of(self, request: HttpRequest, row: Connection) -> list[Panel]:
+        panels = Panels(request, self.admin_site, "connection_id", row.pk)
+        panels.add_events()
+        return panels.panels
 
-    @admin.display(description=gettext_lazy("device"), ordering="device_name")
+    @admin.display(description=gettext_lazy("device"))
     def device(self, row: Connection) -> str:
         return cut(row.device_name)
 
@@ -111,6 +121,10 @@ class ConnectionAdmin(DecidingAdmin):
     @admin.display(description=gettext_lazy("scopes"))
     def scope_list(self, row: Connection) -> str:
         return lines(row.scopes)
+
+    @admin.display(description=gettext_lazy("resource"))
+    def resource_text(self, row: Connection) -> str:
+        return cut(row.resource, 500)
 
     @admin.display(description=gettext_lazy("redirect URI"))
     def redirect_uri_text(self, row: Connection) -> str:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mcp_oidc.admin.decisions import DecidingAdmin, Decision, living_connections
-from mcp_oidc.admin.records import user_search_fields
+from mcp_oidc.admin.filters import OfClient, OfUser
 from mcp_oidc.admin.texts import cut, lines
 from mcp_oidc.core.revocation import revoke_consent
 from mcp_oidc.models import Connection, Consent
@@ -20,24 +20,29 @@ class ConsentAdmin(DecidingAdmin):
     """One row for each user, client, redirect URI and resource."""
 
     actions = ("withdraw",)
-    list_display = ("user", "client_name", "resource_text", "scope_text", "approved_at")
-    list_filter = ("approved_at",)
+    list_display = ("user_text", "client_text", "resource_text", "scope_text", "approved_at")
+    list_filter = (OfUser, OfClient, "approved_at")
     list_select_related = ("user", "client")
     ordering = ("-pk",)
-    fields = ("user", "client", "redirect_uri_text", "resource_text", "scope_list", "approved_at")
+    sortable_by = ()
+    search_users = "user"
+    search_clients = "client"
+    search_help_text = gettext_lazy("A part of the user's name or e-mail address, or of the client's name, id or host.")
+    fields = ("user_link", "client_link", "redirect_uri_text", "resource_text", "scope_list", "approved_at")
     readonly_fields = fields
 
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        return (*user_search_fields(), "client__name", "client__client_id")
+    def has_withdraw_permission(self, request: HttpRequest) -> bool:
+        """A consent that goes is access that ends: the permission to delete, or to revoke."""
+        return self.has_remove_permission(request) or self._is_granted(request, "revoke")
 
     def connections_of(self, queryset: QuerySet[Consent]) -> QuerySet[Connection]:
         same = queryset.order_by().filter(user=OuterRef("user"), client=OuterRef("client"))
         return living_connections().filter(Exists(same))
 
     def name_of(self, row: Consent) -> str:
-        return f"{row.user} / {cut(str(row.client))}"
+        return f"{row.user} / {row.client}"
 
-    @admin.action(description=gettext_lazy("Delete"), permissions=["remove"])
+    @admin.action(description=gettext_lazy("Delete"), permissions=["withdraw"])
     def withdraw(self, request: HttpRequest, queryset: QuerySet[Consent]) -> HttpResponse | None:
         """Delete consents, and with them what they allowed."""
         decision = Decision(
@@ -47,10 +52,6 @@ class ConsentAdmin(DecidingAdmin):
             done=_("Consent deleted."),
         )
         return self.decide(request, queryset, decision)
-
-    @admin.display(description=gettext_lazy("client"), ordering="client__name")
-    def client_name(self, row: Consent) -> str:
-        return cut(str(row.client))
 
     @admin.display(description=gettext_lazy("resource"))
     def resource_text(self, row: Consent) -> str:

@@ -11,8 +11,9 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
-from mcp_oidc.admin.records import RecordAdmin
+from mcp_oidc.admin.searching import SearchingAdmin
 from mcp_oidc.admin.texts import cut
 from mcp_oidc.core.audit import Caller
 from mcp_oidc.core.clock import Now
@@ -24,17 +25,23 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 MAX_NAMED = 20
+# Each is decided about by itself, with its own events, while the operator waits.
+MAX_DECIDED = 1000
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What an action asks and does. `apply` is called once for each row, with the operator as its caller."""
+    """What an action asks and does. `apply` is called once for each row, with the operator as its caller.
+
+    `effects` tells in sentences what will happen to how many; without it, how many lose access.
+    """
 
     question: str
     explanation: str
     apply: Callable[[Any, Caller], object]
     # For the history of each row, and for the message afterwards.
     done: str
+    effects: Callable[[QuerySet[Any]], list[str]] | None = None
 
 
 def living_connections() -> QuerySet[Connection]:
@@ -42,12 +49,27 @@ def living_connections() -> QuerySet[Connection]:
     return Connection.objects.filter(revoked_at=None, expires_at__gt=Now())
 
 
+def losses(ends: QuerySet[Connection]) -> list[str]:
+    """Whom the end of these connections concerns, in sentences."""
+    counts = ends.aggregate(connections=Count("client"), users=Count("user", distinct=True))
+    return [
+        _("Users who lose access: %(users)s") % counts,
+        _("Connections that end: %(connections)s") % counts,
+    ]
+
+
+def bystanders(ends: QuerySet[Connection]) -> list[str]:
+    """Who is connected, for decisions that end nothing."""
+    counts = ends.aggregate(users=Count("user", distinct=True))
+    return [_("Users who are connected now, and stay so: %(users)s") % counts]
+
+
 def operator_of(request: HttpRequest) -> Caller:
     """Who decides, for the audit."""
     return replace(Caller.of(request), operator=str(request.user.pk))
 
 
-class DecidingAdmin(RecordAdmin):
+class DecidingAdmin(SearchingAdmin):
     """Rows that an operator decides about."""
 
     def connections_of(self, queryset: QuerySet[Any]) -> QuerySet[Connection]:
@@ -60,8 +82,9 @@ class DecidingAdmin(RecordAdmin):
 
     def decide(self, request: HttpRequest, queryset: QuerySet[Any], decision: Decision) -> HttpResponse | None:
         """The page that asks, or None once it was confirmed and done (as Django's actions return it)."""
-        ends = self.connections_of(queryset)
-        return decide(self, request, queryset, decision, ends=ends, name_of=self.name_of)
+        if decision.effects is None:
+            decision = replace(decision, effects=lambda rows: losses(self.connections_of(rows)))
+        return decide(self, request, queryset, decision, name_of=self.name_of)
 
 
 def decide(
@@ -70,10 +93,15 @@ def decide(
     queryset: QuerySet[Any],
     decision: Decision,
     *,
-    ends: QuerySet[Connection],
     name_of: Callable[[Any], str] = str,
 ) -> HttpResponse | None:
-    """The same on the page of any model, such as a project's own users. `ends`: the connections that it ends."""
+    """The same on the page of any model, such as a project's own users."""
+    keys = list(queryset.values_list("pk", flat=True)[: MAX_DECIDED + 1])
+    if len(keys) > MAX_DECIDED:
+        text = _("More than %(count)s are selected, which takes too long for a page. Filter, and select fewer.")
+        model_admin.message_user(request, text % {"count": MAX_DECIDED}, messages.ERROR)
+        return None
+    queryset = queryset.filter(pk__in=keys)
     if "confirmed" not in request.POST:
         return TemplateResponse(
             request,
@@ -83,7 +111,10 @@ def decide(
                 "title": decision.question,
                 "opts": model_admin.opts,
                 "decision": decision,
-                **_reach(queryset, ends, name_of),
+                "effects": decision.effects(queryset) if decision.effects else [],
+                "names": [cut(name_of(row), 100) for row in queryset[:MAX_NAMED]],
+                "count": len(keys),
+                "more": max(0, len(keys) - MAX_NAMED),
                 **_repetition(request),
             },
         )
@@ -93,16 +124,6 @@ def decide(
         model_admin.log_change(request, row, decision.done)
     model_admin.message_user(request, f"{decision.done} ({len(rows)})", messages.SUCCESS)
     return None
-
-
-def _reach(queryset: QuerySet[Any], ends: QuerySet[Connection], name_of: Callable[[Any], str]) -> dict[str, Any]:
-    count = queryset.count()
-    return {
-        "names": [cut(name_of(row), 100) for row in queryset[:MAX_NAMED]],
-        "count": count,
-        "more": max(0, count - MAX_NAMED),
-        "effect": ends.aggregate(connections=Count("pk", distinct=True), users=Count("user", distinct=True)),
-    }
 
 
 def _repetition(request: HttpRequest) -> dict[str, Any]:

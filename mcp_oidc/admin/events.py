@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from mcp_oidc.admin.event_export import export_events
-from mcp_oidc.admin.records import RecordAdmin, user_search_fields
+from mcp_oidc.admin.filters import OfClient, OfConnection, OfUser
+from mcp_oidc.admin.searching import SearchingAdmin
 from mcp_oidc.admin.texts import cut, pretty_json
 from mcp_oidc.core.event_kinds import Kind
 from mcp_oidc.models import Event
@@ -39,6 +40,10 @@ class TopicFilter(admin.SimpleListFilter):
             ("connection", _("connections")),
             ("host", _("hosts of clients")),
             ("key", _("signing keys")),
+            ("identity", _("questions to the identity provider")),
+            ("idp_tokens", _("tokens of the identity provider")),
+            ("cleanup", _("cleanups")),
+            ("emergency", _("emergencies")),
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
@@ -69,29 +74,43 @@ class OutcomeFilter(admin.SimpleListFilter):
     parameter_name = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("allowed", _("allowed")), ("refused", _("refused")), ("revoked", _("revoked"))]
+        return [
+            ("allowed", _("allowed")),
+            ("refused", _("refused")),
+            ("revoked", _("revoked")),
+            ("finished", _("finished")),
+            ("failed", _("failed")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         return queryset.filter(outcome=self.value()) if self.value() else queryset
 
 
 @admin.register(Event)
-class EventAdmin(RecordAdmin):
+class EventAdmin(SearchingAdmin):
     """One row for each decision."""
 
-    list_display = ("created_at", "kind", "outcome", "reason_text", "user", "client_text", "address")
-    list_filter = (TopicFilter, KindFilter, OutcomeFilter, "created_at")
+    list_display = ("created_at", "kind", "outcome", "reason_text", "user_text", "client_text", "address")
+    list_filter = (OfUser, OfClient, OfConnection, TopicFilter, KindFilter, OutcomeFilter, "created_at")
     change_list_template = "mcp_oidc/admin/event_list.html"
     list_select_related = ("user", "client")
     ordering = ("-created_at",)
+    sortable_by = ("created_at",)
+    search_users = "user"
+    search_clients = "client"
+    search_ids = ("connection_id",)
+    search_addresses = ("address",)
+    search_help_text = gettext_lazy(
+        "A part of the user's name or e-mail address, or of the client's name, id or host; or the whole address or id "
+        "of a connection."
+    )
     fields = (
         "created_at",
         "kind",
         "outcome",
-        "reason",
-        "user",
-        "client",
-        "client_name",
+        "reason_whole",
+        "user_link",
+        "client_whole",
         "connection_id",
         "subject",
         "address",
@@ -99,9 +118,6 @@ class EventAdmin(RecordAdmin):
         "detail_text",
     )
     readonly_fields = fields
-
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        return (*user_search_fields(), "client__client_id", "connection_id__exact", "address")
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_export"
@@ -122,9 +138,18 @@ class EventAdmin(RecordAdmin):
     def reason_text(self, row: Event) -> str:
         return cut(row.reason)
 
+    @admin.display(description=gettext_lazy("reason"))
+    def reason_whole(self, row: Event) -> str:
+        return cut(row.reason, 255)
+
     @admin.display(description=gettext_lazy("client"))
     def client_text(self, row: Event) -> str:
         return cut(str(row.client) if row.client else row.client_name)
+
+    @admin.display(description=gettext_lazy("client"))
+    def client_whole(self, row: Event) -> str:
+        # The name that it had, where it has gone.
+        return self.link_to(row.client) if row.client else cut(row.client_name, 100)
 
     @admin.display(description=gettext_lazy("detail"))
     def detail_text(self, row: Event) -> SafeString:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
-# Characters that turn the direction of the text that follows, so that a name could rewrite the line it stands in.
-_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
+from mcp_oidc.protocol.plain_text import cut
+from mcp_oidc.protocol.uris import is_loopback
 
-
-def cut(text: str, limit: int = 40) -> str:
-    """At most `limit` characters of `text`."""
-    text = _DIRECTION.sub("\N{REPLACEMENT CHARACTER}", text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+__all__ = ["cut", "lines", "pretty_json", "redirect_kinds"]
 
 
-def lines(text: str, limit: int = 2000) -> str:
+def lines(text: str, limit: int = 2000) -> SafeString:
     """The words of `text`, one a line."""
-    return cut("\n".join(text.split()), limit)
+    return _block("\n".join(text.split()), limit)
 
 
 def grouped(number: int) -> str:
@@ -32,5 +29,20 @@ def grouped(number: int) -> str:
 
 def pretty_json(value: Any, limit: int = 5000) -> SafeString:
     """JSON, indented."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-    return format_html('<pre style="white-space: pre-wrap">{}</pre>', cut(text, limit))
+    return _block(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False), limit)
+
+
+def redirect_kinds(uris: str) -> str:
+    """Where the answers to a client go: to the device, to an app that has a scheme of its own, or to a website."""
+    return ", ".join(dict.fromkeys(_kind(uri) for uri in sorted(uris.split())))
+
+
+def _kind(uri: str) -> str:
+    if is_loopback(uri):
+        return _("loopback")
+    scheme = urlsplit(uri).scheme
+    return _("website") if scheme in ("http", "https") else _("scheme %(name)s") % {"name": cut(scheme, 20)}
+
+
+def _block(text: str, limit: int) -> SafeString:
+    return format_html('<pre class="mcp-text">{}</pre>', cut(text, limit)) if text else SafeString("")

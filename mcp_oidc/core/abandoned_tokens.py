@@ -1,4 +1,6 @@
-"""Token sets of the IdP that nobody needs any more, since the last connection of their user has ended."""
+"""Token sets of the IdP that are given up: nobody needs them since the last connection of their user has ended, or an
+operator wants them gone.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.dispatch import Signal
 
+from mcp_oidc.core import audit
 from mcp_oidc.core.batches import BATCH_SIZE
 from mcp_oidc.core.clock import Now, from_now
+from mcp_oidc.core.conflicts import retry_conflicts
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.upstream_tokens import read_tokens
 from mcp_oidc.errors import UpstreamLoginRequired
 from mcp_oidc.models import Connection, Identity, IdpTokenSet
@@ -19,7 +24,7 @@ from mcp_oidc.models import Connection, Identity, IdpTokenSet
 # `mcp_oidc.signals`.
 connections_ended = Signal()
 
-# Sent with `provider`, `issuer` and `refresh_token` after an identity was deleted that had one.
+# Sent with `provider`, `issuer` and `refresh_token` after that refresh token was deleted here.
 tokens_deleted = Signal()
 
 # Seconds after which nobody is still about to approve a client with that login.
@@ -51,6 +56,25 @@ def announce_deletion(identities: QuerySet[Identity]) -> None:
             continue
         told = {"provider": identity.provider, "issuer": identity.issuer, "refresh_token": refresh_token}
         transaction.on_commit(partial(tokens_deleted.send_robust, sender=IdpTokenSet, **told))
+
+
+@retry_conflicts
+def forget_idp_tokens(which: Q, *, caller: audit.Caller = audit.NOBODY) -> int:
+    """Drop the token sets of the identities that `which` selects, and end their refresh tokens at the IdP.
+
+    The latter is tried once, beside the request. Returns how many were dropped.
+    """
+    with transaction.atomic():
+        # Locked, so that each is told of once.
+        kept = IdpTokenSet.objects.select_for_update().filter(identity__in=Identity.objects.filter(which))
+        keys = list(kept.order_by("pk").values_list("identity_id", flat=True))
+        identities = Identity.objects.filter(pk__in=keys)
+        announce_deletion(identities)
+        IdpTokenSet.objects.filter(identity__in=keys).delete()
+        for identity in identities.select_related("user"):
+            detail = {"provider": identity.provider}
+            audit.record(Kind.IDP_TOKENS_FORGOTTEN, Outcome.REVOKED, user=identity.user, caller=caller, detail=detail)
+    return len(keys)
 
 
 def _abandoned() -> QuerySet[Identity]:

@@ -88,6 +88,22 @@ def changed_names(before: Mapping[str, object], after: Mapping[str, object]) -> 
     return sorted(name for name in after if name not in _UNTOLD and before[name] != after[name])
 
 
+@retry_conflicts
+def replace_secret(client: AbstractClient, *, caller: audit.Caller) -> str | None:
+    """A new secret for a client that an operator added; the old one is refused from the next request on.
+
+    None for a client that has no secret, or is deleted.
+    """
+    secret = new_secret()
+    same = clients().filter(pk=client.pk, registration_source=AbstractClient.RegistrationSource.MANUAL)
+    with transaction.atomic():
+        replaced = same.filter(deleted_at=None).exclude(client_secret="")
+        if not replaced.update(client_secret=hash_secret(secret), updated=Now()):
+            return None
+        audit.record(Kind.CLIENT_SECRET_REPLACED, Outcome.ALLOWED, client=client, caller=caller)
+    return secret
+
+
 def choose_authentication(client: AbstractClient, metadata: ClientMetadata) -> str | None:
     """Let the client authenticate as it registered. Returns the secret if it needs one that it does not have yet.
 

@@ -62,7 +62,9 @@ class Kind(StrEnum):
     USER_REVOKED = "user.revoked", Outcome.REVOKED
     USER_DELETED = "user.deleted", Outcome.REVOKED
 
-    IDP_TOKEN_EXCHANGED = "idp_token.exchanged", Outcome.ALLOWED
+    IDENTITY_ASKED = "identity.asked", Outcome.ALLOWED, Outcome.REFUSED
+
+    IDP_TOKENS_EXCHANGED = "idp_tokens.exchanged", Outcome.ALLOWED
     IDP_TOKENS_FORGOTTEN = "idp_tokens.forgotten", Outcome.REVOKED
 
     KEY_PUBLISHED = "key.published", Outcome.ALLOWED

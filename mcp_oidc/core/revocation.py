@@ -19,6 +19,7 @@ from mcp_oidc.core.conflicts import retry_conflicts
 from mcp_oidc.core.endings import end_all, end_connections
 from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.living_cache import forget_living
+from mcp_oidc.core.trust import decide_trust
 from mcp_oidc.models import AbstractClient, Connection, Consent, Identity
 
 
@@ -38,7 +39,7 @@ def block_client(client: AbstractClient, *, caller: audit.Caller = audit.NOBODY)
     """Let a client do nothing any more, until it is unblocked, and end what it has."""
     # By itself: nothing of the client is taken from here on, and a transaction that held its row while it waits for its
     # connections would meet the redemption of a code in a deadlock on MariaDB.
-    _decide_trust(client, AbstractClient.Trust.BLOCKED, Kind.CLIENT_BLOCKED, Outcome.REVOKED, caller)
+    decide_trust(client, AbstractClient.Trust.BLOCKED, Kind.CLIENT_BLOCKED, Outcome.REVOKED, caller=caller)
     revoke_client(client, "client_blocked", caller=caller)
 
 
@@ -46,7 +47,7 @@ def unblock_client(client: AbstractClient, *, caller: audit.Caller = audit.NOBOD
     """Let a blocked client begin anew: its users approve it again."""
     # What had begun when it was blocked, and came to be afterwards.
     end_connections(Q(client=client), "client_blocked", caller=caller)
-    _decide_trust(client, AbstractClient.Trust.NONE, Kind.CLIENT_UNBLOCKED, Outcome.ALLOWED, caller)
+    decide_trust(client, AbstractClient.Trust.NONE, Kind.CLIENT_UNBLOCKED, Outcome.ALLOWED, caller=caller)
 
 
 def delete_client(client: AbstractClient, *, caller: audit.Caller = audit.NOBODY) -> None:
@@ -124,17 +125,6 @@ def revoke_identity(identity_id: int, reason: str, *, caller: audit.Caller = aud
     """
     with transaction.atomic():
         return end_connections(Q(identity=identity_id), reason, caller=caller)
-
-
-@retry_conflicts
-def _decide_trust(
-    client: AbstractClient, trust: AbstractClient.Trust, kind: Kind, outcome: Outcome, caller: audit.Caller
-) -> None:
-    with transaction.atomic():
-        client.trust = trust
-        client.save(update_fields=["trust", "updated"])
-        forget_living()
-        audit.record(kind, outcome, client=client, caller=caller)
 
 
 @retry_conflicts

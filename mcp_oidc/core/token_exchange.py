@@ -98,7 +98,7 @@ def _seconds_left(tokens: IdpTokens) -> int | None:
 @retry_conflicts
 def _record(principal: Principal, client: AbstractClient, caller: audit.Caller) -> None:
     told = Event.objects.filter(
-        connection_id=principal.connection_id, kind=Kind.IDP_TOKEN_EXCHANGED, client_id=client.pk
+        connection_id=principal.connection_id, kind=Kind.IDP_TOKENS_EXCHANGED, client_id=client.pk
     )
     if told.filter(created_at__gt=from_now(-EVENT_INTERVAL)).exists():
         return
@@ -107,7 +107,7 @@ def _record(principal: Principal, client: AbstractClient, caller: audit.Caller) 
     detail = {"resource": principal.resource, "client_id": principal.client_id}
     with transaction.atomic():
         audit.record(
-            Kind.IDP_TOKEN_EXCHANGED,
+            Kind.IDP_TOKENS_EXCHANGED,
             Outcome.ALLOWED,
             client=client,
             connection=connection,

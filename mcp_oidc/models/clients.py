@@ -12,6 +12,8 @@ from oauth2_provider.models import AbstractApplication
 
 from mcp_oidc.conf import app_settings
 from mcp_oidc.models.managers import PrimaryManager
+from mcp_oidc.models.permissions import PERMISSIONS
+from mcp_oidc.protocol.plain_text import cut
 from mcp_oidc.protocol.token_exchange import TOKEN_EXCHANGE
 from mcp_oidc.protocol.uris import check_redirect_uri
 
@@ -66,6 +68,7 @@ class AbstractClient(AbstractApplication):  # type: ignore[misc]  # DOT is untyp
 
     class Meta(AbstractApplication.Meta):  # type: ignore[misc]  # DOT is untyped
         abstract = True
+        default_permissions = PERMISSIONS
         verbose_name = _("client")
         verbose_name_plural = _("clients")
 
@@ -76,6 +79,9 @@ class AbstractClient(AbstractApplication):  # type: ignore[misc]  # DOT is untyp
                 check_redirect_uri(uri, app_settings.REDIRECT_SCHEMES)
             except ValueError as error:
                 raise ValidationError({"redirect_uris": f"{uri}: {error}"}) from None
+
+    def __str__(self) -> str:
+        return cut(self.name or self.client_id, 100)
 
     def natural_key(self) -> tuple[str]:
         return (self.client_id,)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from mcp_oidc.models.clients import CLIENT_MODEL
 from mcp_oidc.models.identities import Identity
 from mcp_oidc.models.managers import PrimaryManager
+from mcp_oidc.models.permissions import PERMISSIONS
 
 
 def new_salt() -> str:
@@ -84,11 +85,13 @@ class Connection(models.Model):
     objects = PrimaryManager["Connection"]()
 
     class Meta:
+        default_permissions = PERMISSIONS
         verbose_name = _("connection")
         verbose_name_plural = _("connections (tokens)")
         indexes = [
             models.Index(fields=["user", "revoked_at"], name="mcp_oidc_conn_user"),
-            models.Index(fields=["client", "revoked_at"], name="mcp_oidc_conn_client"),
+            # With all that it takes to count the users of a client that everybody has.
+            models.Index(fields=["client", "revoked_at", "expires_at", "user"], name="mcp_oidc_conn_living"),
         ]
 
     def __str__(self) -> str:

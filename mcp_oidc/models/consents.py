@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mcp_oidc.models.clients import CLIENT_MODEL
 from mcp_oidc.models.managers import PrimaryManager
+from mcp_oidc.models.permissions import PERMISSIONS
 
 
 class Consent(models.Model):
@@ -29,6 +30,7 @@ class Consent(models.Model):
     objects = PrimaryManager["Consent"]()
 
     class Meta:
+        default_permissions = PERMISSIONS
         verbose_name = _("consent")
         verbose_name_plural = _("consents")
         constraints = [

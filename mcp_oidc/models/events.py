@@ -43,6 +43,7 @@ class Event(models.Model):
             models.Index(fields=["user", "created_at"], name="mcp_oidc_event_user"),
             models.Index(fields=["client", "created_at"], name="mcp_oidc_event_client"),
             models.Index(fields=["outcome", "created_at"], name="mcp_oidc_event_outcome"),
+            models.Index(fields=["address", "created_at"], name="mcp_oidc_event_address"),
         ]
 
     def __str__(self) -> str:

@@ -9,6 +9,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from mcp_oidc.models.managers import PrimaryManager
+from mcp_oidc.models.permissions import PERMISSIONS
+from mcp_oidc.protocol.plain_text import cut
 
 
 class Identity(models.Model):
@@ -32,11 +34,12 @@ class Identity(models.Model):
     objects = PrimaryManager["Identity"]()
 
     class Meta:
+        default_permissions = PERMISSIONS
         verbose_name = _("identity")
         verbose_name_plural = _("identities")
 
     def __str__(self) -> str:
-        return f"{self.sub} @ {self.issuer}"
+        return cut(f"{self.sub} @ {self.issuer}", 200)
 
 
 class IdpTokenSet(models.Model):

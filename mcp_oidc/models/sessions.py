@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mcp_oidc.models.identities import Identity
 from mcp_oidc.models.managers import PrimaryManager
+from mcp_oidc.models.permissions import PERMISSIONS
 
 
 class LoginSession(models.Model):
@@ -31,6 +32,7 @@ class LoginSession(models.Model):
     objects = PrimaryManager["LoginSession"]()
 
     class Meta:
+        default_permissions = PERMISSIONS
         verbose_name = _("login session")
         verbose_name_plural = _("login sessions")
 

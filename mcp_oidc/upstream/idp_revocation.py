@@ -1,7 +1,8 @@
 """Revocation at the identity provider: when somebody's last connection has ended, our refresh token there ends too.
 
 It is done beside whatever ended the connection, and never in its way. What fails or is lost is made up for by
-`mcp_oidc_cleanup`, but for the tokens of users who were deleted: nothing is left of those to try again with.
+`mcp_oidc_cleanup`, but for the tokens of users who were deleted, and for those that an operator has dropped: nothing is
+left of them to try again with.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MAX_WAITING = 10_000
 
 @dataclass(frozen=True)
 class _Orphan:
-    """A refresh token whose identity has been deleted."""
+    """A refresh token that is not kept any more."""
 
     provider: str
     issuer: str
@@ -38,7 +39,7 @@ class _Orphan:
 
 
 def watch_endings() -> None:
-    """Hear of connections that end, and of users who are deleted."""
+    """Hear of connections that end, and of tokens that are deleted."""
     connections_ended.connect(_note_endings, dispatch_uid="mcp_oidc.note_endings")
     tokens_deleted.connect(_note_orphan, dispatch_uid="mcp_oidc.note_orphan")
 

@@ -7,12 +7,18 @@ time; what it says later counts as well.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future
+from collections import Counter
+from collections.abc import Collection, Hashable
+from concurrent.futures import Future, wait
 from datetime import datetime, timedelta
+from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcp_oidc.conf import Upstream, app_settings
+from mcp_oidc.core.audit import Caller, record
 from mcp_oidc.core.connections import Snapshot
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.upstream_tokens import read_tokens
 from mcp_oidc.errors import InvalidGrant, TemporarilyUnavailable, UpstreamError, UpstreamLoginRequired
 from mcp_oidc.upstream.errands import Errands
@@ -29,8 +35,21 @@ THREADS = 8
 MAX_WAITING = 1000
 # For which a refresh waits that goes on without an answer.
 LENIENT_SECONDS = 2.0
+# For which an operator waits who has it asked.
+PATIENCE_SECONDS = 15.0
 
 _LOG_IN_AGAIN = "The user has to log in again."
+
+
+class Answer(Enum):
+    """What the provider says of somebody."""
+
+    HAS_ACCESS = "has_access"
+    HAS_NO_ACCESS = "has_no_access"
+    # Not within the time, or nothing usable.
+    NONE = "no_answer"
+    # There is no refresh token to ask with.
+    CANNOT_BE_ASKED = "cannot_be_asked"
 
 
 def revalidate(snapshot: Snapshot) -> bool:
@@ -57,9 +76,30 @@ def revalidate(snapshot: Snapshot) -> bool:
     return True
 
 
+def ask_again(
+    identities: Collection[Identity], *, caller: Caller, seconds: float = PATIENCE_SECONDS
+) -> Counter[Answer]:
+    """Ask the provider at once whether these people still have access, whenever it was asked last. How many of each.
+
+    Who has lost it has lost their connections as well. The answers are waited for as long as `seconds`, all in all;
+    what comes later counts, too. Call it outside of a transaction.
+    """
+    started = {identity.pk: _version_of(identity.pk) for identity in identities}
+    sent = [_orders.send(pk) for pk, version in started.items() if version is not None]
+    wait([each for each in sent if each is not None], timeout=seconds)
+    answers = Counter[Answer]()
+    for identity in identities:
+        answer = _answer(started[identity.pk], _version_of(identity.pk))
+        answers[answer] += 1
+        outcome = Outcome.REFUSED if answer is Answer.HAS_NO_ACCESS else Outcome.ALLOWED
+        detail = {"provider": identity.provider}
+        record(Kind.IDENTITY_ASKED, outcome, reason=answer.value, user=identity.user, caller=caller, detail=detail)
+    return answers
+
+
 def wait_for_answers(timeout: float) -> bool:
     """Wait until the provider has been asked all there is to ask. False if `timeout`, in seconds, was too short."""
-    return _questions.wait(timeout)
+    return _questions.wait(timeout) and _orders.wait(timeout)
 
 
 def _require_login(provider: Provider, snapshot: Snapshot, identity: Identity) -> None:
@@ -90,12 +130,29 @@ class _Patience:
         self._answers_in_time = self._answers_in_time or question.result()
 
 
-def _settle(identity_id: int) -> bool:
+def _version_of(identity_id: int) -> Hashable | None:
+    """What tells one token set from the next; None where there is none to ask with."""
+    try:
+        stored = read_tokens(identity_id)
+    except UpstreamLoginRequired:
+        return None
+    return (stored.key, stored.version) if stored.tokens.refresh_token is not None else None
+
+
+def _answer(before: Hashable | None, after: Hashable | None) -> Answer:
+    if before is None:
+        return Answer.CANNOT_BE_ASKED
+    if after is None:
+        return Answer.HAS_NO_ACCESS
+    return Answer.NONE if after == before else Answer.HAS_ACCESS
+
+
+def _settle(identity_id: int, *, is_order: bool = False) -> bool:
     upstream = app_settings.UPSTREAM
     try:
         stored = read_tokens(identity_id)
         # Another process may have asked meanwhile.
-        if upstream is not None and _is_due(stored.obtained_at, stored.now, upstream):
+        if upstream is not None and (is_order or _is_due(stored.obtained_at, stored.now, upstream)):
             renew_tokens(stored)
     except UpstreamLoginRequired:
         # The connection has ended by now, if the provider said no; else it had no say in it.
@@ -116,4 +173,7 @@ def _is_due(asked_at: datetime | None, now: datetime, upstream: Upstream) -> boo
 
 
 _questions: Errands[int] = Errands(_settle, name="mcp_oidc-revalidation", threads=THREADS, room=MAX_WAITING)
+_orders: Errands[int] = Errands(
+    partial(_settle, is_order=True), name="mcp_oidc-orders", threads=THREADS, room=MAX_WAITING
+)
 _patience = _Patience()

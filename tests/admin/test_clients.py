@@ -43,6 +43,11 @@ def resource_server(**changes: Any) -> dict[str, Any]:
     )
 
 
+def secret_on(page: str) -> str:
+    """The secret that a page shows."""
+    return page.split("<dt>Client secret</dt><dd>")[1].split("<")[0]
+
+
 @pytest.mark.requirement("admin-revokes-at-once")
 def test_revoking_all_access_of_a_client_makes_its_access_tokens_useless_at_once(
     admin_browser: Browser, opened: Opened, token_set: TokenSet
@@ -229,7 +234,7 @@ def test_the_secret_of_an_added_client_is_shown_once_and_kept_only_as_a_hash(adm
     form = typed(token_endpoint_auth_method="client_secret_basic")
     response = admin_browser.post(add_url(Client), form)
     client = Client.objects.get()
-    secret = text_of(response).split("client secret: ")[1].split("<")[0].strip()
+    secret = secret_on(text_of(response))
     assert is_secret(secret, client.client_secret)
     assert "no-store" in response["Cache-Control"]
     assert secret not in str(response.cookies) + str(dict(admin_browser.session))
@@ -262,7 +267,7 @@ def test_an_operator_adds_a_resource_server_which_introspects(
     page = text_of(admin_browser.post(add_url(Client), resource_server(serves=" /mcp\n\n/mcp/plain \n/mcp")))
     server = Client.objects.get(registration_source="manual")
     assert (server.serves, server.redirect_uris, server.grant_types) == ("/mcp\n/mcp/plain", "", [])
-    secret = page.split("client secret: ")[1].split("<")[0].strip()
+    secret = secret_on(page)
     asked = {"client_id": server.client_id, "client_secret": secret, "token": token_set.access_token}
     answer = Browser().post("/token/introspection", urlencode(asked), content_type=FORM).json()
     assert (answer["active"], answer["client_id"]) == (True, opened.client.client_id)

@@ -94,19 +94,19 @@ def test_dashboard_without_data_fits_and_axe_finds_nothing(
     operator.goto(admin_site.url + "/admin/")
     operator.get_by_role("link", name="Dashboard").first.click()
     assert operator.get_by_role("heading", level=1).inner_text() == "Dashboard"
-    look_at(operator, screens / "dashboard-empty", axe, part=OURS)
+    look_at(operator, screens / "dashboard-empty", axe, parts=(OURS,))
 
 
 @pytest.mark.requirement("pages-accessible")
 def test_dashboard_fits_and_axe_finds_nothing(operator: Page, busy_site: Sample, screens: Path, axe: str) -> None:
     operator.goto(busy_site.url + PATH)
-    look_at(operator, screens / "dashboard", axe, part=OURS)
+    look_at(operator, screens / "dashboard", axe, parts=(OURS,))
     for summary in operator.locator(f"{OURS} summary").all():
         summary.focus()
         operator.keyboard.press("Enter")
     assert operator.get_by_role("table", name="Last 24 hours").get_by_role("row").count() == 25
     assert operator.get_by_role("table", name="Last 30 days").get_by_role("row").count() == 31
-    look_at(operator, screens / "dashboard-tables", axe, part=OURS)
+    look_at(operator, screens / "dashboard-tables", axe, parts=(OURS,))
 
 
 def test_drawings_have_names_and_say_what_they_show(operator: Page, busy_site: Sample) -> None:

@@ -152,7 +152,7 @@ def test_bad_subject_token_is_refused(bad_token: Callable[[World], str], server:
     answer = json_of(exchange(server, bad_token(world)), 400)
     assert answer["error"] == "invalid_request"
     assert answer["error_description"] == "The subject_token is no access token that this resource server can exchange."
-    assert not Event.objects.filter(kind=Kind.IDP_TOKEN_EXCHANGED).exists()
+    assert not Event.objects.filter(kind=Kind.IDP_TOKENS_EXCHANGED).exists()
 
 
 @pytest.mark.requirement("exchange-subject")
@@ -297,15 +297,15 @@ def test_exchange_is_recorded_once_an_hour_for_each_connection_and_resource_serv
 ) -> None:
     for _ in range(2):
         json_of(exchange(server, world.access_token), 200)
-    event = Event.objects.get(kind=Kind.IDP_TOKEN_EXCHANGED)
+    event = Event.objects.get(kind=Kind.IDP_TOKENS_EXCHANGED)
     assert (event.outcome, event.client_id, event.client_name) == ("allowed", server.client.pk, "Tools elsewhere")
     assert (event.user_id, event.subject) == (world.identity.user.pk, world.claims["sub"])
     assert str(event.connection_id) == world.claims["sid"]
     assert event.detail == {"resource": RESOURCE, "client_id": world.client.client_id}
     exchange(add_resource_server("/mcp", exchanges=True), world.access_token)
-    let_pass(3600, *Event.objects.filter(kind=Kind.IDP_TOKEN_EXCHANGED))
+    let_pass(3600, *Event.objects.filter(kind=Kind.IDP_TOKENS_EXCHANGED))
     exchange(server, world.access_token)
-    assert Event.objects.filter(kind=Kind.IDP_TOKEN_EXCHANGED).count() == 3
+    assert Event.objects.filter(kind=Kind.IDP_TOKENS_EXCHANGED).count() == 3
 
 
 @pytest.mark.requirement("exchange-recorded")

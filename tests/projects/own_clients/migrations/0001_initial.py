@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'client',
                 'verbose_name_plural': 'clients',
+                'default_permissions': ('add', 'change', 'delete', 'view', 'revoke'),
                 'abstract': False,
             },
         ),
