@@ -224,7 +224,7 @@ SIGNALS = [
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.requirement("audit")
-@pytest.mark.parametrize(("signal", "kind", "outcome"), SIGNALS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("signal", "kind", "outcome"), SIGNALS, ids=[f"{row[1]} {row[2]}" for row in SIGNALS])
 def test_signal_of_its_own_follows_the_commit(signal: Any, kind: Kind, outcome: Outcome) -> None:
     heard: list[tuple[str, str]] = []
 
