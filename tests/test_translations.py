@@ -61,7 +61,7 @@ def _texts(source: str) -> Iterator[Key]:
 
 
 def forms_of(message: Message) -> tuple[str, ...]:
-    return (message.string,) if isinstance(message.string, str) else tuple(message.string)
+    return (message.string,) if isinstance(message.string, str) else tuple(message.string or ())
 
 
 def test_source_is_read() -> None:
