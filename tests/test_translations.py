@@ -61,7 +61,7 @@ def _texts(source: str) -> Iterator[Key]:
 
 
 def forms_of(message: Message) -> tuple[str, ...]:
-    return (message.string,) if isinstance(message.string, str) else tuple(message.string)
+    return (message.string,) if isinstance(message.string, str) else tuple(message.string or ())
 
 
 def test_source_is_read() -> None:
@@ -94,6 +94,6 @@ def test_translation_keeps_what_stands_for_a_value(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_compiled_catalogue_is_that_of_the_source(language: str) -> None:
     written, compiled = (texts_of(catalogue(language, ending)) for ending in ("po", "mo"))
-    assert {key: message.string for key, message in compiled.items()} == {
-        key: message.string for key, message in written.items()
+    assert {key: forms_of(message) for key, message in compiled.items()} == {
+        key: forms_of(message) for key, message in written.items()
     }, "run django-admin compilemessages in mcp_oidc"

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from mcp_oidc.admin.decisions import DecidingAdmin, Decision, living_connections
 from mcp_oidc.admin.filters import OfClient, OfIdentity, OfUser
+from mcp_oidc.admin.labels import reason_label
 from mcp_oidc.admin.panels import Panel, Panels
 from mcp_oidc.admin.texts import cut, lines
 from mcp_oidc.core.clock import Now
@@ -77,7 +78,7 @@ class ConnectionAdmin(DecidingAdmin):
         "rotated_at",
         "expires_at",
         "revoked_at",
-        "revoked_reason",
+        "reason_text",
     )
     readonly_fields = fields
 
@@ -110,10 +111,14 @@ class ConnectionAdmin(DecidingAdmin):
     def device(self, row: Connection) -> str:
         return cut(row.device_name)
 
+    @admin.display(description=gettext_lazy("reason"))
+    def reason_text(self, row: Connection) -> str:
+        return reason_label(row.revoked_reason)
+
     @admin.display(description=gettext_lazy("state"))
     def state(self, row: Connection) -> str:
         if row.revoked_at is not None:
-            return _("revoked (%(reason)s)") % {"reason": row.revoked_reason}
+            return _("revoked (%(reason)s)") % {"reason": reason_label(row.revoked_reason)}
         if row.expires_at <= timezone.now():
             return _("expired")
         return _("living") if row.generation else _("approved, no token issued yet")

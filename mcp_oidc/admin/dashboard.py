@@ -26,6 +26,7 @@ from mcp_oidc.admin.conditions import (
     key_condition,
     provider_condition,
 )
+from mcp_oidc.admin.labels import kind_label, reason_label
 from mcp_oidc.admin.records import RecordAdmin
 from mcp_oidc.admin.texts import cut, grouped
 from mcp_oidc.core.cleanup import last_cleanup
@@ -162,8 +163,8 @@ class DashboardAdmin(RecordAdmin):
             {
                 "time": event.created_at,
                 "url": self._page_url(Event, event.pk),
-                "name": _EVENT_NAMES.get(event.kind, event.kind),
-                "reason": cut(event.reason, 100),
+                "name": _EVENT_NAMES.get(event.kind) or kind_label(event.kind),
+                "reason": reason_label(event.reason),
                 "user": cut(str(event.user), 60) if event.user else "",
                 "client": cut(event.client.name if event.client else event.client_name, 60),
                 "address": event.address,

@@ -18,9 +18,10 @@ from django.views.decorators.http import require_GET
 
 from mcp_oidc.admin.event_export import export_events
 from mcp_oidc.admin.filters import OfClient, OfConnection, OfUser
+from mcp_oidc.admin.labels import kind_label, outcome_label, reason_label
 from mcp_oidc.admin.searching import SearchingAdmin
 from mcp_oidc.admin.texts import cut, pretty_json
-from mcp_oidc.core.event_kinds import Kind
+from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.models import Event
 
 
@@ -61,7 +62,7 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(kind.value, kind.value) for kind in sorted(Kind)]
+        return [(kind.value, kind_label(kind)) for kind in sorted(Kind)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         return queryset.filter(kind=self.value()) if self.value() else queryset
@@ -74,13 +75,7 @@ class OutcomeFilter(admin.SimpleListFilter):
     parameter_name = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            ("allowed", _("allowed")),
-            ("refused", _("refused")),
-            ("revoked", _("revoked")),
-            ("finished", _("finished")),
-            ("failed", _("failed")),
-        ]
+        return [(outcome.value, outcome_label(outcome)) for outcome in Outcome]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         return queryset.filter(outcome=self.value()) if self.value() else queryset
@@ -90,7 +85,7 @@ class OutcomeFilter(admin.SimpleListFilter):
 class EventAdmin(SearchingAdmin):
     """One row for each decision."""
 
-    list_display = ("created_at", "kind", "outcome", "reason_text", "user_text", "client_text", "address")
+    list_display = ("created_at", "kind_text", "outcome_text", "reason_text", "user_text", "client_text", "address")
     list_filter = (OfUser, OfClient, OfConnection, TopicFilter, KindFilter, OutcomeFilter, "created_at")
     change_list_template = "mcp_oidc/admin/event_list.html"
     list_select_related = ("user", "client")
@@ -106,8 +101,8 @@ class EventAdmin(SearchingAdmin):
     )
     fields = (
         "created_at",
-        "kind",
-        "outcome",
+        "kind_whole",
+        "outcome_text",
         "reason_whole",
         "user_link",
         "client_whole",
@@ -134,13 +129,26 @@ class EventAdmin(SearchingAdmin):
             raise Http404 from None
         return export_events(request, found.queryset)
 
+    @admin.display(description=gettext_lazy("kind"))
+    def kind_text(self, row: Event) -> str:
+        return kind_label(row.kind)
+
+    @admin.display(description=gettext_lazy("kind"))
+    def kind_whole(self, row: Event) -> str:
+        # With the code, which exports, logs and signals have.
+        return f"{kind_label(row.kind)} ({row.kind})"
+
+    @admin.display(description=gettext_lazy("outcome"))
+    def outcome_text(self, row: Event) -> str:
+        return outcome_label(row.outcome)
+
     @admin.display(description=gettext_lazy("reason"))
     def reason_text(self, row: Event) -> str:
-        return cut(row.reason)
+        return reason_label(row.reason)
 
     @admin.display(description=gettext_lazy("reason"))
     def reason_whole(self, row: Event) -> str:
-        return cut(row.reason, 255)
+        return reason_label(row.reason, 255)
 
     @admin.display(description=gettext_lazy("client"))
     def client_text(self, row: Event) -> str:

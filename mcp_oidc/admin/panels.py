@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
+from mcp_oidc.admin.labels import kind_label, outcome_label, reason_label
 from mcp_oidc.admin.texts import cut
 from mcp_oidc.core.clock import Now
 from mcp_oidc.models import Connection, Consent, Event, Identity, LoginSession
@@ -65,7 +66,12 @@ class Panels:
         headings = (_("Device"), other, _("Created"), _("Last used"), _("Expires"))
         self._add(Connection, _("Living connections"), headings, living, state="living")
         ended = [
-            [*self._of(row), _text(row.created_at), _text(row.last_used_at), row.revoked_reason or _("expired")]
+            [
+                *self._of(row),
+                _text(row.created_at),
+                _text(row.last_used_at),
+                reason_label(row.revoked_reason) or _("expired"),
+            ]
             for row in rows.exclude(_LIVING)[: MAX_ROWS + 1]
         ]
         headings = (_("Device"), other, _("Created"), _("Last used"), _("Reason"))
@@ -95,7 +101,13 @@ class Panels:
         """What happened last."""
         found = self._rows(Event).select_related("user", "client").order_by("-created_at")[: MAX_ROWS + 1]
         rows = [
-            [self.link(row, _text(row.created_at)), row.kind, row.outcome, cut(row.reason), self._other(row)]
+            [
+                self.link(row, _text(row.created_at)),
+                kind_label(row.kind),
+                outcome_label(row.outcome),
+                reason_label(row.reason),
+                self._other(row),
+            ]
             for row in found
         ]
         other = _("Client") if self.owner != "client" else _("User")

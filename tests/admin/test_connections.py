@@ -99,4 +99,4 @@ def test_living_and_revoked_connections_are_told_apart(admin_browser: Browser, o
     assert (listed("living"), listed("revoked")) == (True, False)
     decide(admin_browser, "revoke", opened.connection)
     assert (listed("living"), listed("revoked")) == (False, True)
-    assert "revoked (revoked_by_admin)" in text_of(admin_browser.get(list_url(Connection)))
+    assert "revoked (by an operator)" in text_of(admin_browser.get(list_url(Connection)))

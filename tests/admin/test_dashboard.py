@@ -137,7 +137,7 @@ def test_what_was_refused_leads_to_its_event(admin_browser: Browser, opened: Ope
     shown = words(admin_browser.get(URL))
     for text in ("Login refused no such tenant", "192.0.2.7", "Registration refused client blocked"):
         assert text in shown
-    assert "Code or token used again refresh_token_replayed alice Test client" in shown
+    assert "Code or token used again refresh token used again alice Test client" in shown
 
 
 @pytest.mark.requirement("admin-text-is-inert")

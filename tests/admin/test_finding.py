@@ -123,7 +123,7 @@ def test_page_of_a_client_shows_its_users_connections_and_events(
     response = admin_browser.get(page_url(opened.client))
     panels = {panel.title: panel for panel in response.context["panels"]}
     assert [len(panels[title].rows) for title in ("Users who are connected", "Living connections")] == [1, 1]
-    assert "user_request" in panels["Ended connections"].rows[0]
+    assert "asked for by the user" in panels["Ended connections"].rows[0]
     assert page_url(identity.user) in text_of(response)
     assert len(panels["Events"].rows) == Event.objects.filter(client=opened.client).count()
     assert found_at(admin_browser, panels["Living connections"].more_url) == {opened.connection.pk}
