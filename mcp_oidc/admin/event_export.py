@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -30,8 +31,8 @@ COLUMNS = (
     "agent",
     "detail",
 )
-# What a spreadsheet takes for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# What a spreadsheet takes for the beginning of a formula, also after what its own country separates cells by.
+_FORMULA = re.compile(r"^(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])|(?<=[;|])(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def export_events(request: HttpRequest, events: QuerySet[Event]) -> StreamingHttpResponse:
@@ -93,4 +94,4 @@ def _cells(event: Event) -> tuple[Any, ...]:
 
 def _inert(cell: Any) -> str:
     text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub("'", text)

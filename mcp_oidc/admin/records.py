@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth import get_permission_codename
+from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy
 
@@ -66,6 +68,8 @@ class RecordAdmin(_ModelAdmin):
         """For actions that delete: the model's delete permission."""
         return self._is_granted(request, "delete")
 
+    # Each decision is a transaction of its own, and no lock may wait for the identity provider.
+    @method_decorator(transaction.non_atomic_requests)
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = {"title": self.list_title} if self.list_title else {}
         return super().changelist_view(request, {**title, **(extra_context or {})})

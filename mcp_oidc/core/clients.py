@@ -33,7 +33,7 @@ UNKNOWN_CLIENT = "The client is unknown, or its credentials are wrong."
 # How stale `last_used_at` may be: enough for cleanup, and it spares a write for each refresh.
 _USE_PRECISION = timedelta(hours=1)
 # What others decide meanwhile, and a change of the metadata must not undo.
-_NOT_METADATA = frozenset({"trust", "deleted_at", "last_used_at"})
+_NOT_METADATA = frozenset({"trust", "deleted_at", "last_used_at", "client_secret", "registration_token"})
 # What changes at every change.
 _UNTOLD = frozenset({"updated", "metadata_digest", "registration_token"})
 

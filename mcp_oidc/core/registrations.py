@@ -47,6 +47,7 @@ def _replace(client: AbstractClient, presented: str, metadata: ClientMetadata, c
     with transaction.atomic():
         # One of two parallel updates wins, and its token is the one that is good.
         current = clients().filter(pk=client.pk, registration_token=presented, deleted_at=None)
-        if not current.update(registration_token=client.registration_token):
+        secrets = {"registration_token": client.registration_token, "client_secret": client.client_secret}
+        if not current.update(**secrets):
             raise InvalidToken(_REFUSAL)
         change_client(client, metadata, caller=caller)

@@ -115,6 +115,8 @@ class _Counter:
 
     def add(self, kind: str, outcome: str, n: int) -> None:
         database = _database()
+        # A project's own error may have a long code; one row that cannot be written would hold up all others.
+        kind, outcome = kind[:64], outcome[:32]
         self._put({_Key(database, hour, kind, outcome): n for hour in (_this_hour(), _ALL_TIME)})
         if self._thread is None:
             self._start()

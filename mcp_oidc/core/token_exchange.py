@@ -17,7 +17,7 @@ from mcp_oidc.core.event_kinds import Kind, Outcome
 from mcp_oidc.core.introspection import is_served
 from mcp_oidc.core.keys import find_key
 from mcp_oidc.core.upstream_tokens import IdpTokens
-from mcp_oidc.core.verification import Principal, principal_of
+from mcp_oidc.core.verification import Principal, principal_from_database
 from mcp_oidc.errors import (
     InvalidRequest,
     InvalidScope,
@@ -78,7 +78,7 @@ def _received(token: str, client: AbstractClient, issuer: str) -> AccessTokenCla
 
 def _living(claims: AccessTokenClaims) -> Principal:
     try:
-        return principal_of(claims)
+        return principal_from_database(claims)
     except InvalidToken:
         raise InvalidRequest(_BAD_TOKEN) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mcp_oidc.errors import InvalidRequest
@@ -60,6 +60,13 @@ class Head:
     def is_named(self) -> bool:
         """Whether the head repeats what the body calls."""
         return self.mcp_method is not None or self.mcp_name is not None
+
+
+def require_methods(names: Iterable[str]) -> None:
+    """Raise `ValueError` for an HTTP method in small letters: what it should forbid would be allowed."""
+    for name in names:
+        if name not in HTTP_METHODS and name.upper() in HTTP_METHODS:
+            raise ValueError(f"Write the HTTP method {name!r} as {name.upper()!r}.")
 
 
 def read_head(http_method: str, header: Callable[[str], str | None]) -> Head:

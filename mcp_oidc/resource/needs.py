@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from django.core.exceptions import ImproperlyConfigured
 
+from mcp_oidc.protocol.mcp_requests import require_methods
 from mcp_oidc.protocol.scopes import is_scope
 
 # `["notes:write"]`, `"notes:write"`, or by HTTP or JSON-RPC method: `{"POST": ["notes:write"]}`.
@@ -33,6 +34,10 @@ def read_needs(scopes: Scopes) -> Needs:
     if not scopes:
         return NOTHING
     if isinstance(scopes, Mapping):
+        try:
+            require_methods(scopes)
+        except ValueError as error:
+            raise ImproperlyConfigured(str(error)) from None
         return Needs(by_method=tuple((method, _words(needed)) for method, needed in scopes.items()))
     return Needs(always=_words(scopes))
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from mcp_oidc.protocol import cors
 from mcp_oidc.protocol.challenges import bearer_token
+from mcp_oidc.protocol.mcp_requests import require_methods
 from mcp_oidc.protocol.resource_metadata import CACHE_CONTROL, metadata_document, metadata_url_of
 from mcp_oidc.protocol.uris import origin_of
 from mcp_oidc.resource.asgi_messages import (
@@ -74,6 +75,7 @@ class RemoteBearerMiddleware:
         name: str = "",
         documentation: str = "",
     ) -> None:
+        require_methods(method_scopes)
         self._app = app
         self._verifier = verifier
         self._needs = CallNeeds(

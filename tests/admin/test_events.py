@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -79,6 +80,17 @@ def test_no_cell_is_a_formula(admin_browser: Browser, public_client: AbstractCli
     tell(text, agent=text, client=public_client)
     (row,) = export(admin_browser, kind="login")
     assert row["reason"] == row["agent"] == row["client_name"] == f"'{text}"
+
+
+@pytest.mark.requirement("audit-exported")
+@pytest.mark.parametrize("text", ["x;=1+1;y", "x|=1+1", "\uff1d1+1"])
+def test_no_cell_is_a_formula_for_spreadsheets_that_separate_by_something_else(
+    admin_browser: Browser, text: str
+) -> None:
+    tell(text, agent=text)
+    (row,) = export(admin_browser, kind="login")
+    for part in re.split("[;|]", row["reason"]):
+        assert not part.startswith(("=", "\uff1d"))
 
 
 @pytest.mark.parametrize("text", ['a,"b"\r\nc', "ünï\u202e", "a=b"])

@@ -20,6 +20,8 @@ from mcp_oidc.core.clients import (
     find_redirect_uri,
     note_use,
     register,
+    register_by_hand,
+    replace_secret,
 )
 from mcp_oidc.errors import InvalidClient
 from mcp_oidc.models import AbstractClient, Event
@@ -191,3 +193,15 @@ def test_change_of_metadata_undoes_no_decision_taken_meanwhile(public_client: Ab
     change_client(public_client, make_metadata(client_name="Renamed"), caller=caller)
     public_client.refresh_from_db()
     assert (public_client.name, public_client.trust) == ("Renamed", "blocked")
+
+
+def test_an_edit_does_not_bring_back_a_secret_that_was_replaced_meanwhile(caller: Caller) -> None:
+    method = "client_secret_basic"
+    metadata = make_metadata(token_endpoint_auth_method=method)
+    made = register_by_hand(clients().model(), metadata, caller=caller)
+    opened = clients().get(pk=made.client.pk)
+    fresh = replace_secret(made.client, caller=caller)
+    change_client(opened, metadata, caller=caller)
+    authenticate_client(ClientCredentials(opened.client_id, fresh, method))
+    with pytest.raises(InvalidClient):
+        authenticate_client(ClientCredentials(opened.client_id, made.secret, method))

@@ -229,3 +229,11 @@ def test_old_tallies_are_deleted(clock: list[float]) -> None:
         HourlyCount.objects.create(hour=int(NOW.timestamp() - days * DAY) // HOUR, kind="a", outcome="b", count=days)
     assert delete_old_tallies(batch_size=1) == 1
     assert sorted(row.count for row in HourlyCount.objects.all()) == [0, 399]
+
+
+def test_an_outcome_that_is_too_long_is_cut_and_holds_up_no_other() -> None:
+    count("a.first", "x" * 40)
+    count("z.last", "ok")
+    flush()
+    assert totals()["a.first", "x" * 32] == 1
+    assert totals()["z.last", "ok"] == 1

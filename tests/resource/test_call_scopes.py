@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.core.exceptions import ImproperlyConfigured
 
 from mcp_oidc.conf import app_settings
-from tests.factories import ISSUER
+from mcp_oidc.resource.decorators import protect
+from mcp_oidc.resource.remote import RemoteVerifier
+from mcp_oidc.resource.remote_asgi import RemoteBearerMiddleware
+from tests.factories import ISSUER, RESOURCE
 from tests.resource.entry_points import CALL_WHOAMI, Answer, Call, Kind, asgi_entry_point, entry_points
 from tests.resource.installed import is_installed
 from tests.resource.worlds import Issue
@@ -302,3 +306,14 @@ def test_middleware_of_the_sdk_is_not_taken_for_one_that_knows_calls(
     for call in (auth_settings, lambda: async_to_sync(TokenVerifier().verify_token)(access_token)):
         with pytest.raises(ImproperlyConfigured, match="protect"):
             call()
+
+
+def test_http_method_in_small_letters_is_refused_where_it_would_forbid_nothing() -> None:
+    with pytest.raises(ImproperlyConfigured, match="'POST'"):
+        protect("/mcp", scopes={"post": ["notes:write"]})
+    with pytest.raises(ValueError, match="'DELETE'"):
+        RemoteBearerMiddleware(_no_app, RemoteVerifier(ISSUER, RESOURCE), method_scopes={"delete": ["notes:write"]})
+
+
+async def _no_app(*args: object) -> None:
+    raise AssertionError

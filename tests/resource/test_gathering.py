@@ -175,6 +175,8 @@ class TestWithoutADatabase:
 
     def test_each_loop_asks_for_itself_and_leaves_nothing_behind(self, database: Database) -> None:
         database.may_answer.set()
+        gc.collect()
+        before = len(gathering._gatherers)
 
         def ask_twice() -> LivingRow | None:
             run(lambda: read_row(KEYS[0], 1))
@@ -184,7 +186,7 @@ class TestWithoutADatabase:
         rows = in_parallel(ask_twice, threads=4)
         assert [row.connection_id for row in rows if isinstance(row, LivingRow)] == [KEYS[0]] * 4
         gc.collect()
-        assert len(gathering._gatherers) == 0
+        assert len(gathering._gatherers) <= before
 
 
 @pytest.fixture

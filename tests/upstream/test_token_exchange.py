@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.conf import LazySettings
 from django.http import HttpResponse
 from django.test import Client as HttpClient
 from django.utils import timezone
@@ -176,6 +177,21 @@ def test_connection_that_ends_while_the_provider_answers_gets_nothing(
 ) -> None:
     def slowly(identity_id: int) -> IdpTokens:
         revoke_connection(Connection.objects.get(pk=world.claims["sid"]).pk, "test")
+        return read_tokens(identity_id).tokens
+
+    monkeypatch.setattr("mcp_oidc.server.tokens.fresh_tokens", slowly)
+    assert error_of(exchange(server, world.access_token)) == "invalid_request"
+
+
+@pytest.mark.requirement("exchange-subject")
+def test_connection_that_another_process_ends_meanwhile_gets_nothing_whatever_is_remembered(
+    server: Registration, world: World, monkeypatch: pytest.MonkeyPatch, settings: LazySettings
+) -> None:
+    settings.MCP_OIDC = {**settings.MCP_OIDC, "VERIFICATION_CACHE": 60}
+
+    def slowly(identity_id: int) -> IdpTokens:
+        # As another process does: this one is told of nothing.
+        Connection.objects.filter(pk=world.claims["sid"]).update(revoked_at=timezone.now())
         return read_tokens(identity_id).tokens
 
     monkeypatch.setattr("mcp_oidc.server.tokens.fresh_tokens", slowly)
