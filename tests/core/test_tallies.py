@@ -231,6 +231,7 @@ def test_old_tallies_are_deleted(clock: list[float]) -> None:
     assert sorted(row.count for row in HourlyCount.objects.all()) == [0, 399]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_outcome_that_is_too_long_is_cut_and_holds_up_no_other() -> None:
     count("a.first", "x" * 40)
     count("z.last", "ok")
