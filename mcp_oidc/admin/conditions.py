@@ -131,10 +131,9 @@ def _provider_finding(provider: ProviderState) -> Finding:
     failed = provider.failure
     if failed is not None:
         has_kept = provider.metadata.age is not None or provider.is_by_hand
-        text = _("It goes on with what it knows.") if has_kept else _("Nobody can log in.")
-        return Finding(
-            Level.WARNING if has_kept else Level.ERROR, f"{_('It did not answer well.')} {text}", failed.failure
-        )
+        trouble = _("It did not answer well.")
+        effect = _("It goes on with what it knows.") if has_kept else _("Nobody can log in.")
+        return Finding(Level.WARNING if has_kept else Level.ERROR, f"{trouble} {effect}", failed.failure)
     if provider.is_by_hand and provider.keys.age is None:
         return Finding(Level.UNKNOWN, _("This process has not needed it yet."))
     if provider.is_stale and not provider.is_by_hand:

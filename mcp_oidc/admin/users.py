@@ -116,9 +116,11 @@ class AccessAdmin(_Base):
         inlines = super().get_inlines(request, obj)
         return [*inlines, IdentityInline] if obj is not None else inlines
 
-    def get_actions(self, request: HttpRequest) -> Any:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
         """The project's own, and ours."""
-        actions = super().get_actions(request)
+        # From 6.1 on Django says where they are shown; before it knows of no other place than the list.
+        place = {} if action_location is None else {"action_location": action_location}
+        actions: dict[str, Any] = super().get_actions(request, **place)
         if not (_may(request, "change") or _may(request, "revoke")):
             return actions
         # Not as Django filters them: support staff need not be able to change users for it.
