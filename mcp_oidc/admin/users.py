@@ -124,8 +124,7 @@ class AccessAdmin(_Base):
         if not (_may(request, "change") or _may(request, "revoke")):
             return actions
         # Not as Django filters them: support staff need not be able to change users for it.
-        named = [self.get_action(action) for action in USER_ACTIONS]
-        return {**actions, **{each[1]: each for each in named if each is not None}}
+        return {**actions, **{action.__name__: self.get_action(action) for action in USER_ACTIONS}}
 
 
 def _identities_of(users: QuerySet[Any]) -> Q:
