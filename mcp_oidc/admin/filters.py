@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.contrib import admin
@@ -16,7 +17,7 @@ from mcp_oidc.core.clients import clients
 from mcp_oidc.models import Connection, Identity
 
 
-class _OfFilter(admin.SimpleListFilter):
+class _OfFilter(admin.SimpleListFilter, ABC):
     """The rows of one user, client or identity. `column` refers to it."""
 
     column = ""
@@ -34,9 +35,9 @@ class _OfFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{self.column: self.value()}) if self.lookup_choices else queryset
 
+    @abstractmethod
     def owners(self) -> QuerySet[Any]:
         """Among which the row is looked up."""
-        raise NotImplementedError
 
 
 class OfUser(_OfFilter):

@@ -79,7 +79,8 @@ def change_client(client: AbstractClient, metadata: ClientMetadata, *, caller: a
         names = [name for name in columns if name not in _NOT_METADATA]
         before = clients().filter(pk=client.pk).values(*names).get()
         client.save(update_fields=names)
-        detail = {"changed": changed_names(before, {name: getattr(client, name) for name in names})}
+        changed = changed_names(before, {name: getattr(client, name) for name in names})
+        detail = {"changed": changed, **_power_of(client)}
         audit.record(Kind.CLIENT_CHANGED, Outcome.ALLOWED, client=client, caller=caller, detail=detail)
 
 
@@ -187,7 +188,13 @@ def _keep(client: AbstractClient, metadata: ClientMetadata, source: str, caller:
 def _insert(client: AbstractClient, caller: audit.Caller) -> None:
     with transaction.atomic():
         client.save(force_insert=True)
-        audit.record(Kind.CLIENT_REGISTERED, Outcome.ALLOWED, client=client, caller=caller)
+        detail = _power_of(client)
+        audit.record(Kind.CLIENT_REGISTERED, Outcome.ALLOWED, client=client, caller=caller, detail=detail)
+
+
+def _power_of(client: AbstractClient) -> dict[str, object]:
+    """For the audit, of a resource server: what an operator lets it do, which nobody else could."""
+    return {"serves": client.serves, "exchanges_tokens": client.exchanges_tokens} if client.serves else {}
 
 
 def _describe(client: AbstractClient, metadata: ClientMetadata) -> None:

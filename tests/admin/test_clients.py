@@ -332,6 +332,10 @@ def test_token_exchange_is_off_until_an_operator_ticks_it(admin_browser: Browser
     assert Client.objects.get().grant_types == ["authorization_code", "refresh_token"]
     admin_browser.post(page_url(server), resource_server())
     assert Client.objects.get().grant_types == []
+    # The audit tells of each, and who did it.
+    told = Event.objects.filter(client=server).order_by("pk")
+    assert [event.detail["exchanges_tokens"] for event in told] == [True, True, False, False]
+    assert all(event.detail["operator"] for event in told)
 
 
 @pytest.mark.requirement("exchange-operator-only")

@@ -169,9 +169,11 @@ def test_change_of_a_client_names_the_columns(public_client: AbstractClient, cal
     changed = make_metadata(client_name="Renamed", redirect_uris=["https://secret-project.example/cb"])
     change_client(public_client, changed, caller=Caller(operator="7"))
     (event,) = events(Kind.CLIENT_CHANGED)
-    assert event.detail == {"changed": ["host", "metadata", "name", "redirect_uris", "serves"], "operator": "7"}
+    power = {"serves": "/mcp", "exchanges_tokens": False}
+    names = ["host", "metadata", "name", "redirect_uris", "serves"]
+    assert event.detail == {"changed": names, "operator": "7", **power}
     change_client(public_client, changed, caller=caller)
-    assert events(Kind.CLIENT_CHANGED)[1].detail == {"changed": []}
+    assert events(Kind.CLIENT_CHANGED)[1].detail == {"changed": [], **power}
 
 
 @pytest.mark.requirement("audit")
